@@ -1,0 +1,8 @@
+"""What the bundles' configurations call besides MONAI: checks before a run, and the run folder."""
+
+from monai_tff.bundle.caller import bundle_root
+from monai_tff.bundle.run_folder import open_run
+from monai_tff.bundle.start import start
+from monai_tff.bundle.workflow import Workflow
+
+__all__ = ["Workflow", "bundle_root", "open_run", "start"]

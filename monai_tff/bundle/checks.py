@@ -1,0 +1,154 @@
+"""Checks of a configuration before anything in it runs: duplicate keys, misspelt keys, misspelt arguments."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from pydoc import locate
+from typing import Any
+
+import yaml
+from monai.bundle import ConfigComponent, ConfigParser
+from monai.bundle.config_item import ComponentLocator
+from monai.bundle.properties import InferProperties, TrainProperties
+from monai.bundle.utils import ID_SEP_KEY
+
+from monai_tff.errors import ConfigError
+
+WORKFLOW_IDS = ("imports", "initialize", "run", "finalize", "training", "evaluating", "inferring", "_meta_")
+"""Ids that MONAI or a user runs; nothing else in the configuration refers to them."""
+
+REFERENCE = re.compile(r"[@%]([A-Za-z_][\w#]*(?:::\w+)*)")
+
+
+def check_config_files(files: Sequence[str | Path]) -> None:
+    """Refuses config files that are missing, cannot be read or name a key twice.
+
+    Raises:
+        ConfigError: naming the file, and the line where there is one.
+    """
+    for file in files:
+        path = Path(file)
+        if not path.is_file():
+            raise ConfigError(f"{path}: there is no such config file; check the path.")
+        try:
+            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(f"{path}: cannot be read as YAML or JSON ({reason}); correct the file.") from error
+        if not isinstance(node, yaml.MappingNode):
+            raise ConfigError(f"{path}: holds no `key: value` pairs at its top, expected a configuration.")
+        _refuse_duplicates(path, node)
+
+
+def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                raise ConfigError(
+                    f"{path}: key '{key.value}' stands on line {seen[key.value]} and again on line {line}, "
+                    "expected once; remove one of them."
+                )
+            seen[key.value] = line
+            _refuse_duplicates(path, value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_duplicates(path, value)
+
+
+def check_known_keys(config: Mapping[str, Any], base_file: str | Path | None = None) -> None:
+    """Refuses keys that nothing uses and arguments that their component does not take.
+
+    A key is known if the base file has it, if another value refers to it, or if MONAI runs it or lists it as a
+    property; so a misspelt override is found without a second list of keys to keep.
+
+    Args:
+        config: the merged configuration before it is parsed.
+        base_file: the first of the merged config files; None where it is not known.
+
+    Raises:
+        ConfigError: naming the key, and the nearest known one.
+    """
+    references = set(_references(config))
+    known = {prop["id"] for prop in (*TrainProperties.values(), *InferProperties.values()) if "id" in prop}
+    known |= {ID_SEP_KEY.join(parts[:i]) for parts in _parts(known | references) for i in range(1, len(parts) + 1)}
+    known |= set(WORKFLOW_IDS)
+    if base_file is not None:
+        known |= set(_plain_keys(ConfigParser.load_config_file(base_file)))
+    for key in _plain_keys(config):
+        if key not in known:
+            near = difflib.get_close_matches(key, sorted(known | set(_plain_keys(config)) - {key}), n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else "; remove it."
+            raise ConfigError(f"config key '{key}': nothing in the configuration uses it, expected a known key{hint}")
+    _check_arguments(config, "", ComponentLocator())
+
+
+def _parts(ids: set[str]) -> list[list[str]]:
+    return [name.split(ID_SEP_KEY) for name in ids]
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from _references(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _references(item)
+    elif isinstance(value, str):
+        for name in REFERENCE.findall(value):
+            yield name.replace("::", ID_SEP_KEY)
+
+
+def _plain_keys(config: Mapping[str, Any]) -> list[str]:
+    """Top-level keys, and the keys of the groups `train` and `validate`."""
+    keys = [str(key) for key in config]
+    for group in ("train", "validate"):
+        members = config.get(group)
+        if isinstance(members, Mapping):
+            keys += [f"{group}{ID_SEP_KEY}{member}" for member in members]
+    return keys
+
+
+def _check_arguments(value: Any, key: str, locator: ComponentLocator) -> None:
+    if isinstance(value, Mapping):
+        if isinstance(value.get("_target_"), str) and not value["_target_"].startswith(("$", "@", "%")):
+            _check_component(value, key, locator)
+        for name, item in value.items():
+            _check_arguments(item, f"{key}{ID_SEP_KEY}{name}" if key else str(name), locator)
+    elif isinstance(value, list):
+        for i, item in enumerate(value):
+            _check_arguments(item, f"{key}{ID_SEP_KEY}{i}", locator)
+
+
+def _check_component(config: Mapping[str, Any], key: str, locator: ComponentLocator) -> None:
+    name = ConfigComponent(config=dict(config), id=key, locator=locator).resolve_module_name()
+    target = locate(name) if isinstance(name, str) else name
+    if target is None:
+        raise ConfigError(
+            f"config key '{key}': there is no component '{config['_target_']}', "
+            "expected a class or function that can be imported; check its spelling."
+        )
+    parameters = inspect.signature(target).parameters  # type: ignore[arg-type]
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for argument in config:
+        if not argument.startswith("_") and argument not in parameters:
+            near = difflib.get_close_matches(argument, list(parameters), n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; it takes {', '.join(parameters)}."
+            raise ConfigError(f"config key '{key}{ID_SEP_KEY}{argument}': {name} takes no such argument{hint}")
+
+
+def merged_config(parser: ConfigParser) -> dict[str, Any]:
+    """The merged configuration of a parser without the metadata.
+
+    Returns:
+        A plain dictionary that YAML can hold.
+    """
+    config = dict(parser.get())  # type: ignore[arg-type]
+    config.pop(ConfigParser.meta_key, None)
+    return config

@@ -1,0 +1,137 @@
+"""What each phase feeds its network: compact windows are unpacked and normalised on the device, labels follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from monai.engines import PrepareBatch
+
+from monai_tff.contract import Target
+from monai_tff.data.scan import CompactScan, unpack_windows
+
+
+def label_tensor(
+    labels: Sequence[float | int],
+    target: Target,
+    device: torch.device | str | None = "cpu",
+    mean: float = 0.0,
+    std: float = 1.0,
+) -> torch.Tensor:
+    """Labels as the loss of a target's kind wants them.
+
+    Args:
+        labels: class indices, or numbers in the target's units.
+        target: what is predicted.
+        device: where the tensor goes.
+        mean: subtracted from a regression target, in its units.
+        std: divides a regression target, in its units.
+
+    Returns:
+        Long [B] for several classes, float32 [B, 1] for two classes (0 or 1) or a (standardised) number.
+    """
+    if target.kind == "multiclass":
+        return torch.as_tensor(labels, dtype=torch.long, device=device)
+    values = torch.as_tensor(labels, dtype=torch.float32, device=device).reshape(-1, 1)
+    return (values - mean) / std if target.kind == "regression" else values
+
+
+class PrepareReconstruction(PrepareBatch):
+    """Phases 1 and 2: the two-channel windows are input and target at once.
+
+    Args:
+        augmentation: called with a window [2, H, W, D, T] and its seed, gives the augmented input; the target stays
+            as it is.
+    """
+
+    def __init__(self, augmentation: Callable[[torch.Tensor, int], torch.Tensor] | None = None) -> None:
+        self.augmentation = augmentation
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Any],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Unpacks a batch of windows.
+
+        Returns:
+            Input and target, float32 [B, 2, H, W, D, T] each.
+        """
+        target = unpack_windows(batchdata["image"], device=device, non_blocking=non_blocking)
+        return _augmented(target, batchdata, self.augmentation), target
+
+
+class PreparePrediction(PrepareBatch):
+    """Phase 3: two-channel windows and the labels of their scans.
+
+    Args:
+        target: what is predicted.
+        mean: mean of a regression target over the training subjects; 0 leaves it in its units (the paper).
+        std: standard deviation likewise; 1 leaves it in its units.
+        augmentation: as in `PrepareReconstruction`.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        mean: float | None = None,
+        std: float | None = None,
+        augmentation: Callable[[torch.Tensor, int], torch.Tensor] | None = None,
+    ) -> None:
+        self.target = target
+        self.mean = 0.0 if mean is None else mean
+        self.std = 1.0 if std is None else std
+        self.augmentation = augmentation
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Any],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Unpacks a batch of windows.
+
+        Returns:
+            Input, float32 [B, 2, H, W, D, T], and labels, see `label_tensor`.
+        """
+        images = unpack_windows(batchdata["image"], device=device, non_blocking=non_blocking)
+        labels = label_tensor(batchdata["label"], self.target, device, self.mean, self.std)
+        return _augmented(images, batchdata, self.augmentation), labels
+
+
+class PrepareScan(PrepareBatch):
+    """Evaluation and inference: one whole compact scan, for an inferer that slides windows over it."""
+
+    def __call__(
+        self,
+        batchdata: Mapping[str, Any],
+        device: str | torch.device | None = None,
+        non_blocking: bool = False,
+        **kwargs: Any,
+    ) -> tuple[CompactScan, None]:
+        """Takes the scan out of a batch of one.
+
+        Returns:
+            The compact scan, still where it was loaded (the inferer moves windows), and None for the target.
+
+        Raises:
+            ValueError: if the batch holds more than one scan.
+        """
+        scans = batchdata["image"]
+        if len(scans) != 1:
+            raise ValueError(f"a whole scan is evaluated at a time, but the batch holds {len(scans)}; use batch_size 1.")
+        return scans[0], None
+
+
+def _augmented(
+    images: torch.Tensor,
+    batchdata: Mapping[str, Any],
+    augmentation: Callable[[torch.Tensor, int], torch.Tensor] | None,
+) -> torch.Tensor:
+    if augmentation is None:
+        return images
+    return torch.stack([augmentation(image, seed) for image, seed in zip(images, batchdata["seed"], strict=True)])

@@ -1,0 +1,38 @@
+"""The loss of phase 3, chosen by the kind of the target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from monai_tff.contract import Target
+
+
+def prediction_loss(
+    target: Target, class_weights: float | Sequence[float] | None = None, paper_head: bool = False
+) -> nn.Module:
+    """The loss that fits a target and its head.
+
+    Args:
+        target: what is predicted.
+        class_weights: weight of the positive class (two classes) or of every class (several); None for equal ones.
+        paper_head: the network ends in the published head, whose outputs are probabilities or raw values.
+
+    Returns:
+        Two classes: cross-entropy on logits [B, 1] (on probabilities for the published head) against float [B, 1].
+        Several classes: cross-entropy on logits [B, C] against long [B]. A number: mean absolute error, as
+        published, [B, 1] against [B, 1].
+
+    Raises:
+        ValueError: for class weights with the published head, which had none.
+    """
+    if paper_head and class_weights is not None:
+        raise ValueError("the published head has no class weights; set weight_classes to false.")
+    if target.kind == "regression":
+        return nn.L1Loss()
+    weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)
+    if target.kind == "multiclass":
+        return nn.CrossEntropyLoss(weight=weights)
+    return nn.BCELoss() if paper_head else nn.BCEWithLogitsLoss(pos_weight=weights)
