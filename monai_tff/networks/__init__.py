@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from monai_tff.networks.checkpoints import read_checkpoint, read_learning_rate, read_state_dict
 from monai_tff.networks.tff import TFFAutoEncoder, TFFPredictor, TFFReconstructor
+from monai_tff.networks.weights import HandoverReport, load_finished, load_pretrained
 
-__all__ = ["TFFAutoEncoder", "TFFPredictor", "TFFReconstructor"]
+__all__ = [
+    "HandoverReport",
+    "TFFAutoEncoder",
+    "TFFPredictor",
+    "TFFReconstructor",
+    "load_finished",
+    "load_pretrained",
+    "read_checkpoint",
+    "read_learning_rate",
+    "read_state_dict",
+]

@@ -92,7 +92,7 @@ class TFFReconstructor(FrameDecoding, Sequencing):
             max_frames=max_frames,
         )
         # Reconstruction never uses the pooled token; without a gradient the pooler would stop distributed training.
-        self.transformer.bert.pooler.requires_grad_(False)
+        self.transformer.bert.get_submodule("pooler").requires_grad_(False)
 
     def reconstruct_codes(self, codes: torch.Tensor) -> torch.Tensor:
         """Reconstructs frames `[B, 1, H, W, D, T]` from the codes `[B, T, hidden]` of one window."""

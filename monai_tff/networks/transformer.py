@@ -62,7 +62,6 @@ class TemporalTransformer(nn.Module):
             hidden_dropout_prob=dropout,
             attention_probs_dropout_prob=dropout,
             max_position_embeddings=max_frames + 1,
-            attn_implementation="sdpa",
         )
         self.bert = BertModel(config)
         # Frame codes take the place of words: the one-row table stays for the sake of published checkpoints, frozen
