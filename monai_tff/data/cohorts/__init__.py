@@ -1,0 +1,7 @@
+"""Readers of cohorts: each is a function from a folder and its tables to records."""
+
+from __future__ import annotations
+
+from monai_tff.data.cohorts.bids import read_bids
+
+__all__ = ["read_bids"]
