@@ -1,0 +1,42 @@
+# Everything from a bare machine with make and Python >= 3.11; `make help` lists the targets.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Written when the environment is complete, so that it is not made again until a requirement changes.
+STAMP := $(VENV)/.complete
+LINTED := monai_tff tests benchmarks
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test parity lint clean
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+
+env: $(STAMP) ## Make .venv with the tested versions and the project in it
+
+# torch goes first and alone: pip then takes a CPU build where the machine offers one, instead of the CUDA packages.
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; name one: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)" -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[test,dev]' -c constraints.txt
+	@touch $@
+
+demo: $(STAMP) ## Train the three phases on a simulated cohort and print the test metrics
+	@$(BIN)/python -m monai_tff demo
+
+test: $(STAMP) ## Run the whole test suite but the heavy tests, and check the coverage
+	@$(BIN)/python -m pytest -m "not heavy" --cov
+
+parity: $(STAMP) ## Run the heavy tests: the published numbers at paper size
+	@$(BIN)/python -m pytest -m heavy tests/parity
+
+lint: $(STAMP) ## Check format, style, types and the direction of imports
+	$(BIN)/ruff format --check $(LINTED)
+	$(BIN)/ruff check $(LINTED)
+	$(BIN)/mypy monai_tff
+	$(BIN)/lint-imports
+
+clean: ## Remove caches and build folders; .venv and runs stay
+	rm -rf build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Applications of other systems built on monai_tff."""
