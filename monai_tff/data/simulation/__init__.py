@@ -1,0 +1,1 @@
+"""The parts of the simulated cohort: options, template, subjects, signal and files."""
