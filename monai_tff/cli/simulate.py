@@ -93,7 +93,8 @@ def _simulate(folder: Path, effects: list[str], overwrite: bool, options: dict[s
         planted.setdefault(target, []).append(effect)
     options["effects"] = planted
     SimulationOptions(**options)  # a wrong option is refused before the bar appears
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("simulating", total=options["num_subjects"])
         cohort = simulate_cohort(folder, overwrite=overwrite, on_subject=lambda label: progress.advance(bar), **options)
     grid = " x ".join(str(length) for length in cohort.spatial_size)

@@ -135,7 +135,7 @@ def site_name(subject: Subject) -> str:
 
 def family_name(subject: Subject) -> str:
     """The family as participants.tsv names it."""
-    return f"family{subject.family + 1:04d}"
+    return f"F{subject.family + 1:04d}"
 
 
 def _stored(frames: NDArray[np.float32], storage: str, name: str) -> tuple[NDArray[Any], float]:
