@@ -1,0 +1,179 @@
+"""From a scan's file to a compact scan: read, check against the contract, mask, orient, crop, trim, pack."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import Compose, LoadImage, MapTransform, Orientation
+from nibabel.filebasedimages import ImageFileError
+
+from monai_tff.contract import InputContract
+from monai_tff.data.checking import check_header
+from monai_tff.data.frames import StoredFrames
+from monai_tff.data.header import ScanHeader, read_header
+from monai_tff.data.mask_files import find_mask
+from monai_tff.data.masking import choose_mask
+from monai_tff.data.scan import CompactScan
+from monai_tff.errors import ScanError
+from monai_tff.transforms.spatial import RoiCrop
+
+_UNREADABLE = (OSError, EOFError, zlib.error, ValueError, RuntimeError, MemoryError, ImageFileError)
+_AXIS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
+
+DEFAULT_READER = "NibabelReader"
+
+
+class LoadScand(MapTransform):
+    """Loads scans as the contract says: the whole deterministic part of the preprocessing.
+
+    The frames are read with a MONAI reader and never copied as a whole: orientation and crop (MONAI's `Orientation`
+    and `SpatialCrop`) move a volume of voxel numbers, and only the voxels that are left within the mask are read,
+    into a compact scan.
+
+    Args:
+        keys: keys of the paths; each becomes a `CompactScan`.
+        contract: orientation, crop, trim, mask policy and what is checked.
+        reader: name of the MONAI reader, `NibabelReader` (None too) or `ITKReader`.
+        encoding: see `monai_tff.data.packing`; `auto` keeps integers as integers.
+        mask_key: key of the path of a mask, or None under that key where the record has none.
+        repetition_time_key: key of the repetition time in seconds; a scan without one has that of its header.
+        allow_missing_keys: skip keys that a record lacks.
+
+    Example:
+        >>> contract = InputContract(spatial_size=(75, 93, 81), window_length=20, trim=10)
+        >>> load = LoadScand("image", contract)
+        >>> record = load({"image": "sub-01_task-rest_bold.nii.gz"})  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        contract: InputContract,
+        reader: str | None = None,
+        encoding: str = "auto",
+        mask_key: str = "mask",
+        repetition_time_key: str = "tr",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.contract = contract
+        self.reader = reader
+        self.encoding = encoding
+        self.mask_key = mask_key
+        self.repetition_time_key = repetition_time_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Loads one record.
+
+        Returns:
+            The record with compact scans under its keys and the origin of the mask under `mask_source`.
+
+        Raises:
+            ScanError: for a scan or mask that cannot be used, naming the file.
+            ContractError: for a scan that does not match the contract, with both values.
+        """
+        out = dict(data)
+        for key in self.key_iterator(out):
+            out[key], out["mask_source"] = load_scan(
+                data[key],
+                self.contract,
+                reader=self.reader,
+                encoding=self.encoding,
+                mask_file=data.get(self.mask_key),
+                repetition_time=data.get(self.repetition_time_key),
+            )
+        return out
+
+
+def load_scan(
+    path: str | os.PathLike[str],
+    contract: InputContract,
+    *,
+    reader: str | None = None,
+    encoding: str = "auto",
+    mask_file: str | os.PathLike[str] | None = None,
+    repetition_time: float | None = None,
+) -> tuple[CompactScan, str]:
+    """Loads one scan as the contract says.
+
+    The mask is chosen on the stored grid after the trim, then oriented and cropped with the scan.
+
+    Args:
+        path: 4D NIfTI file.
+        contract: orientation, crop, trim, mask policy and what is checked.
+        reader: name of the MONAI reader; None for `NibabelReader`.
+        encoding: see `monai_tff.data.packing`.
+        mask_file: a mask on the stored grid, before siblings and estimates.
+        repetition_time: seconds; None for the sidecar's or the header's.
+
+    Returns:
+        The compact scan and the origin of its mask.
+
+    Raises:
+        ScanError: for a scan or mask that cannot be used, naming the file.
+        ContractError: for a scan that does not match the contract, with both values.
+    """
+    header = read_header(path)
+    check_header(path, header, contract, repetition_time)
+    frames = _read_frames(path, header, reader or DEFAULT_READER, contract.trim)
+    sibling = find_mask(path, header) if contract.mask == "auto" and mask_file is None else None
+    mask, origin = choose_mask(
+        frames, header.affine, mask_file=mask_file, sibling=sibling, policy=contract.mask, source=path
+    )
+    numbers, affine = _voxel_numbers(header, contract)
+    mask = mask.flatten()[numbers]
+    scan = CompactScan.from_frames(
+        frames,
+        mask,
+        voxels=numbers[mask],
+        slope=header.slope,
+        intercept=header.intercept,
+        encoding=encoding,
+        affine=affine,
+        repetition_time=header.repetition_time if repetition_time is None else repetition_time,
+        source=str(path),
+    )
+    return scan, origin
+
+
+def _voxel_numbers(header: ScanHeader, contract: InputContract) -> tuple[torch.Tensor, torch.Tensor]:
+    """For each voxel of the network's grid its position in the flattened stored grid, int64, and the grid's affine."""
+    grid = header.spatial_shape
+    steps: list[Callable] = [RoiCrop(contract.crop)]
+    if contract.axis_codes is not None:
+        steps.insert(0, Orientation(axcodes=contract.axis_codes, labels=_AXIS_LABELS))
+    numbers = torch.arange(int(np.prod(grid))).reshape(1, *grid)
+    moved = Compose(steps)(MetaTensor(numbers, affine=torch.as_tensor(header.affine)))
+    return moved.as_tensor()[0], moved.affine
+
+
+def _read_frames(path: str | os.PathLike[str], header: ScanHeader, reader_name: str, trim: int) -> StoredFrames:
+    """The trimmed frames; stored integers stay as they are (memory-mapped if not compressed) where nibabel reads."""
+    reader = LoadImage(reader=reader_name).readers[-1]
+    try:
+        image = reader.read(os.fspath(path))
+        proxy = getattr(image, "dataobj", None)
+        if isinstance(proxy, nib.arrayproxy.ArrayProxy):
+            values, slope, intercept = proxy.get_unscaled(), float(proxy.slope), float(proxy.inter)
+        else:
+            values, slope, intercept = reader.get_data(image)[0], 1.0, 0.0
+    except _UNREADABLE as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ScanError(
+            f"{path}: the voxels cannot be read ({lines[-1].strip().rstrip('.')}), expected {header.shape} of them; "
+            "the file is truncated or damaged, copy or convert it again."
+        ) from error
+    if values.shape != header.shape:
+        raise ScanError(
+            f"{path}: {reader_name} gives the shape {values.shape}, expected {header.shape} as in the header; "
+            f"use reader: {DEFAULT_READER}."
+        )
+    return StoredFrames(np.moveaxis(values, -1, 0)[trim:], slope, intercept, first_frame=trim)
