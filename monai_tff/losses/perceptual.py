@@ -97,6 +97,8 @@ class PerceptualLoss(nn.Module):
                 f"perceptual loss: a plane has {height} x {width} voxels, expected at least 2 x 2; leave the term out "
                 "(perceptual: null) or use a larger crop."
             )
+        if self.get_buffer("weight_0").device != target.device:
+            self.to(target.device)  # a config builds the loss without a device
         chosen = self.choose_planes(batch, frames * depth).to(target.device)
         chunks = chosen.split(self.planes_at_once or len(chosen))
         predicted, wanted = _planes(prediction[:, 0]), _planes(target[:, 0].detach())

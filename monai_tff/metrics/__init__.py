@@ -1,0 +1,9 @@
+"""From window scores to one score per scoring unit, and from those to numbers with intervals."""
+
+from __future__ import annotations
+
+from monai_tff.metrics.aggregation import aggregate, score_columns
+from monai_tff.metrics.report import format_result
+from monai_tff.metrics.subject import SubjectResult, evaluate_units
+
+__all__ = ["SubjectResult", "aggregate", "evaluate_units", "format_result", "score_columns"]
