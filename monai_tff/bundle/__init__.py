@@ -2,7 +2,7 @@
 
 from monai_tff.bundle.caller import bundle_root
 from monai_tff.bundle.run_folder import open_run
-from monai_tff.bundle.start import start
+from monai_tff.bundle.start import hand_over, start
 from monai_tff.bundle.workflow import Workflow
 
-__all__ = ["Workflow", "bundle_root", "open_run", "start"]
+__all__ = ["Workflow", "bundle_root", "hand_over", "open_run", "start"]

@@ -6,9 +6,12 @@ import logging
 import sys
 from types import TracebackType
 
+from torch import nn
+
 from monai_tff.bundle.caller import calling_parser, config_files
 from monai_tff.bundle.checks import check_config_files, check_known_keys, merged_config
 from monai_tff.errors import user_error_in
+from monai_tff.networks import load_pretrained
 
 
 def start() -> None:
@@ -24,6 +27,22 @@ def start() -> None:
     check_known_keys(merged_config(calling_parser()), files[0] if files else None)
     # nilearn, matplotlib and others log at import; their debug lines would bury a run's own
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
+
+
+def hand_over(network: nn.Module, initial_weights: str | None) -> None:
+    """Starts a phase from the weights of the one before, and says what was loaded, new and left out.
+
+    Args:
+        network: changed in place.
+        initial_weights: checkpoint of the phase before; None leaves the random initial weights.
+
+    Raises:
+        WeightsError: if nothing fits, see `monai_tff.networks.load_pretrained`.
+    """
+    if initial_weights is None:
+        print("initial weights: random")
+        return
+    print(f"initial weights: {initial_weights}\n{load_pretrained(network, initial_weights)}")
 
 
 def _sentence_last(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

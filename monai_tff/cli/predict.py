@@ -1,0 +1,47 @@
+"""`python -m monai_tff predict`: subject predictions (or reconstructed scans) of a bundle or a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="Bundle or run folder (holds configs/inference.yaml and models/).")],
+    scans: Annotated[list[Path], typer.Argument(help="4D NIfTI files, or folders that hold them.")],
+    output_dir: Annotated[Path, typer.Option(help="Folder for predictions.csv and predictions.json, or for the reconstructions.")] = Path("predictions"),
+    stride: Annotated[int | None, typer.Option(help="Frames between two windows; default: windows side by side.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; default: cuda where there is one.")] = None,
+) -> None:
+    """Predict the target of 4D scans."""
+    from monai_tff.bundle.experiment import run_workflow
+    from monai_tff.errors import ConfigError
+
+    config = bundle / "configs" / "inference.yaml"
+    if not config.is_file():
+        raise ConfigError(f"{config}: there is no such file, expected a bundle or a run folder; check the path.")
+    overrides: dict[str, Any] = {"dataset_dir": [str(scan) for scan in scans], "output_dir": str(output_dir)}
+    if stride is not None:
+        overrides["stride"] = stride
+    if device is not None:
+        overrides["device"] = f"$torch.device('{device}')"
+    run_workflow([str(config)], "infer", overrides)
+    table = output_dir / "predictions.csv"
+    if table.is_file():
+        _show(table)
+
+
+def _show(path: Path) -> None:
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+    predictions = pd.read_csv(path, dtype={"subject": str, "session": str}).dropna(axis="columns", how="all")
+    table = Table(title=str(path))
+    for column in predictions.columns:
+        table.add_column(column)
+    for row in predictions.itertuples(index=False):
+        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+    Console().print(table)

@@ -1,0 +1,62 @@
+"""`python -m monai_tff run`: all phases of an experiment and the test evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def run(
+    experiment: Annotated[str, typer.Argument(help="Experiment file (YAML), or monai_tff:configs/experiments/<name>.yaml.")],
+    run_dir: Annotated[Path | None, typer.Option(help="Folder for the runs; default runs/<name of the experiment>.")] = None,
+    dataset_dir: Annotated[Path | None, typer.Option(help="Folder of the cohort.")] = None,
+    datalist: Annotated[Path | None, typer.Option(help="Datalist; default datalist.json in the folder of the cohort.")] = None,
+    phase: Annotated[list[str] | None, typer.Option(help="Run only this phase (may be repeated).")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue where an earlier run stopped.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Override, as [PHASE:]KEY=VALUE, for example finetune:max_epochs=5 (may be repeated)."),
+    ] = None,
+) -> None:
+    """Run an experiment: three phases, then the final numbers on the test set."""
+    from monai_tff.bundle.experiment import read_experiment, run_experiment
+    from monai_tff.cli.cohort import make_cohort
+
+    plan = read_experiment(experiment)
+    folder = (run_dir or Path("runs") / plan.name).resolve()
+    overrides = parse_overrides(set_ or [])
+    paths: dict[str, Any] = make_cohort(plan.cohort, folder / "cohort") if plan.cohort and dataset_dir is None else {}
+    if dataset_dir is not None:
+        paths["dataset_dir"] = str(dataset_dir.resolve())
+    if datalist is not None:
+        paths["datalist"] = str(datalist.resolve())
+    overrides[""] = {**paths, **overrides.get("", {})}
+    run_experiment(plan, folder, overrides, phases=phase or None, resume=resume, say=lambda line: print(line, flush=True))
+
+
+def parse_overrides(texts: list[str]) -> dict[str, dict[str, Any]]:
+    """Reads `[PHASE:]KEY=VALUE` texts.
+
+    Args:
+        texts: the values are YAML, so `3`, `null` and `[1, 2]` are what they look like.
+
+    Returns:
+        Ids and values by phase; under "" for all phases.
+
+    Raises:
+        ConfigError: for a text of another form.
+    """
+    import yaml
+
+    from monai_tff.errors import ConfigError
+
+    overrides: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        phase, _, name = key.rpartition(":")
+        if not equals or not name:
+            raise ConfigError(f"--set {text}: expected [PHASE:]KEY=VALUE, for example finetune:max_epochs=5.")
+        overrides.setdefault(phase, {})[name] = yaml.safe_load(value)
+    return overrides
