@@ -70,7 +70,7 @@ def load_pretrained(network: nn.Module, source: Source, *, load_class_token: boo
     _check_fit(taken, expected, describe(source))
     network.load_state_dict(taken, strict=False)
     return HandoverReport(
-        loaded=tuple(taken),
+        loaded=tuple(name for name in own if name in taken),
         new=tuple(name for name in own if name not in taken),
         left_out=tuple(name for name in state if name not in taken),
     )
