@@ -15,6 +15,7 @@ class BidsName:
 
     Attributes:
         entities: key and value of each entity, in the order of the name.
+        words: words without a dash before the suffix, for names that are not strictly BIDS.
         suffix: the last word (`bold`, `mask`, `T1w`).
         extension: from the first dot that belongs to the file type, `.nii.gz` or `.json`.
 
@@ -25,6 +26,7 @@ class BidsName:
     """
 
     entities: dict[str, str]
+    words: tuple[str, ...]
     suffix: str
     extension: str
 
@@ -32,10 +34,11 @@ class BidsName:
 def parse_name(path: str | os.PathLike[str]) -> BidsName:
     """Splits a file name into entities, suffix and extension; the folders of the path do not matter."""
     stem, extension = split_extension(path)
-    words = stem.split("_")
-    entities = dict(word.split("-", 1) for word in words if "-" in word)
-    suffix = words[-1] if "-" not in words[-1] else ""
-    return BidsName(entities, suffix, extension)
+    parts = stem.split("_")
+    entities = dict(part.split("-", 1) for part in parts if "-" in part)
+    suffix = "" if "-" in parts[-1] else parts[-1]
+    words = tuple(part for part in parts[:-1] if "-" not in part)
+    return BidsName(entities, words, suffix, extension)
 
 
 def split_extension(path: str | os.PathLike[str]) -> tuple[str, str]:

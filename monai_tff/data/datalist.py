@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -44,11 +45,11 @@ def build_datalist(
     """Turns the records of a cohort into a datalist: target, split by group, and what the headers say.
 
     Args:
-        records: as a cohort reader returns them, the label as written in its table.
+        records: of a cohort reader, the label as written in its table.
         target: name of the target.
         dataset_dir: folder that image paths start from.
         kind: `binary`, `multiclass` or `regression`; found from the labels if None.
-        classes: class names in the order of the class index; records of other classes are left out and counted.
+        classes: names in the order of the class index; records of other classes are left out and counted.
         seed: of the split.
         ratios: shares of the groups for training, validation and test.
         mask: `auto` notes the mask beside each scan, `nonzero` none.
@@ -60,20 +61,18 @@ def build_datalist(
         The datalist, ready for `write_datalist`.
 
     Raises:
-        DatalistError: when the labels make no target or the groups no split.
-        ScanError: when a scan or mask cannot be used.
+        UserError: when the labels make no target, the groups no split, or a scan or mask cannot be used.
     """
     excluded = {reason: len(names) for reason, names in (left_out or {}).items()}
     definition = define_target(target, [record["label"] for record in records], kind=kind, classes=classes)
-    labelled = [{**record, "label": raw_label(record["label"], definition)} for record in records]
-    usable = [record for record in labelled if record["label"] is not None]
-    if len(usable) < len(labelled):
-        excluded["scans: other classes"] = len(labelled) - len(usable)
+    usable = [r for r in ({**r, "label": raw_label(r["label"], definition)} for r in records) if r["label"] is not None]
+    if len(usable) < len(records):
+        excluded["scans: other classes"] = len(records) - len(usable)
     sections = split_records(usable, kind=definition.kind, ratios=ratios, seed=seed)
     check_no_overlap(sections)
     return {
         "name": name or Path(os.path.abspath(dataset_dir)).name,
-        "target": {"name": target, "kind": definition.kind, "class_names": list(definition.class_names)},
+        "target": {**dataclasses.asdict(definition), "class_names": list(definition.class_names)},
         "grid": describe_scans(sections, Path(dataset_dir), mask=mask, progress=progress),
         "split": _split_facts(sections, definition, seed, ratios),
         "excluded": excluded,
@@ -110,19 +109,20 @@ def write_datalist(datalist: Mapping[str, Any], path: str | os.PathLike[str], *,
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(datalist, file, indent=4, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(datalist, file, indent=4, allow_nan=False)
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise DatalistError(
             f"{path}: cannot be written ({error.strerror}), expected a folder with space that you may write to; "
             "choose another place."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -131,10 +131,9 @@ def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) ->
     Raises:
         DatalistError: when the file exists and `overwrite` is False, or is a folder.
     """
-    path = Path(path)
-    if path.is_dir():
+    if os.path.isdir(path):
         raise DatalistError(f"{path}: is a folder, expected the name of a JSON file; add one.")
-    if path.exists() and not overwrite:
+    if os.path.exists(path) and not overwrite:
         raise DatalistError(f"{path}: exists already, expected a new file; choose another name, or --overwrite.")
 
 
@@ -251,6 +250,11 @@ def _check_keys(path: str | os.PathLike[str], content: Any) -> None:
                 raise DatalistError(
                     f"{path}: record {number} of '{section}' has no '{absent[0]}', expected the keys "
                     f"{', '.join(RECORD_KEYS)}; build the datalist again."
+                )
+            if not all(isinstance(record[key], str) for key in ("image", "subject", "group")):
+                raise DatalistError(
+                    f"{path}: record {number} of '{section}' has an image, subject or group that is not text, expected "
+                    "text; build the datalist again."
                 )
 
 

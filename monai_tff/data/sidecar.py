@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from monai_tff.data.bids_names import parse_name
+from monai_tff.data.bids_names import BidsName, parse_name
 from monai_tff.errors import ScanError
 
 _SETTLED_NANOSECONDS = 2_000_000_000
@@ -40,8 +40,8 @@ def read_sidecar(path: str | os.PathLike[str]) -> dict[str, Any]:
         applying = []
         for file_name in _json_files(folder):
             sidecar = parse_name(file_name)
-            if sidecar.suffix == name.suffix and sidecar.entities.items() <= name.entities.items():
-                applying.append((len(sidecar.entities), file_name))
+            if _applies(sidecar, name):
+                applying.append((len(sidecar.entities) + len(sidecar.words), file_name))
         for _, file_name in sorted(applying):
             merged.update(_read_json(folder / file_name))
     return merged
@@ -61,6 +61,13 @@ def sidecar_repetition_time(path: str | os.PathLike[str]) -> float | None:
             f"{path}: its sidecar has RepetitionTime {value!r}, expected a number of seconds; correct the JSON."
         )
     return float(value) or None
+
+
+def _applies(sidecar: BidsName, scan: BidsName) -> bool:
+    """Whether the names allow a sidecar to speak for a scan."""
+    if sidecar.suffix != scan.suffix or not set(sidecar.words) <= set(scan.words):
+        return False
+    return sidecar.entities.items() <= scan.entities.items()
 
 
 def _folders_from_root(scan: Path) -> list[Path]:

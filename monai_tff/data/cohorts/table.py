@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
@@ -158,22 +159,21 @@ def _disagreement(path: Path, identifier: str, first: Row, second: Row) -> Datal
 
 def _read_cells(path: Path) -> dict[str, list[str]]:
     """Columns of a table as text: an ID such as `01` must not become a number."""
-    import pandas as pd
-
     if not path.is_file():
         raise DatalistError(f"{path}: there is no such table, expected participants.tsv or a table given by its path.")
-    separator = "," if path.suffix.lower() == ".csv" else "\t"
+    separator, word = (",", "commas") if path.suffix.lower() == ".csv" else ("\t", "tabs")
     try:
-        frame = pd.read_csv(
-            path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False
-        )
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = [[cell.strip() for cell in line] for line in csv.reader(file, delimiter=separator) if any(line)]
+        header, *rows = lines or [[]]
+        for number, row in enumerate(rows, start=1):
+            if any(row[len(header) :]):
+                raise ValueError(f"row {number} has {len(row)} cells, the header {len(header)}")
+    except (OSError, ValueError, csv.Error) as error:
         raise DatalistError(
-            f"{path}: cannot be read as a table ({reason}), expected text separated by "
-            f"{'commas' if separator == ',' else 'tabs'}; correct the file."
+            f"{path}: cannot be read as a table ({error}), expected text separated by {word}; correct the file."
         ) from error
-    return {str(name).strip(): [str(cell).strip() for cell in frame[name]] for name in frame.columns}
+    return {name: [row[index] if index < len(row) else "" for row in rows] for index, name in enumerate(header)}
 
 
 def _first(columns: dict[str, str], wanted: Sequence[str]) -> str | None:

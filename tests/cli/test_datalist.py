@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from monai_tff.cli.datalist import datalist
+from monai_tff.data.datalist import load_datalist
+from monai_tff.errors import DatalistError
+
+app = typer.Typer()
+app.command()(datalist)
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Path:
+    """Twelve subjects with a rest scan each, the last on another grid; oddities in the table."""
+    root = tmp_path / "study"
+    rows = ["participant_id\tsex\tage\tdx\tfamily_id"]
+    for number in range(12):
+        folder = root / f"sub-{number:02d}" / "func"
+        folder.mkdir(parents=True)
+        image = nib.Nifti1Image(np.ones((7, 8, 9 + (number == 11), 3), np.int16), np.diag([-3.0, 3, 3.5, 1]))
+        image.header.set_zooms((3, 3, 3.5, 0.72))
+        nib.save(image, folder / f"sub-{number:02d}_task-rest_bold.nii")
+        rows.append(f"{number}\t{'FM'[number % 2]}\t{20 + number}\t{'ABC'[number % 3]}\tf{number // 2}")
+    rows += ["98\tF\t30\tA\tn/a", "99\tF\t30\tA\tn/a"]
+    (root / "participants.tsv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def test_a_datalist_is_written_and_summed_up(cohort: Path, tmp_path: Path) -> None:
+    output = tmp_path / "sex.json"
+    result = invoke(cohort, "--target", "sex", "--output", output, "--seed", 4, "--ratios", "0.5, 0.25, 0.25")
+    assert result.exit_code == 0, result.output
+    written = load_datalist(output)
+    assert written["split"]["seed"] == 4
+    for text in (
+        "study: sex (binary)",
+        "Grid: differs: 7 x 8 x 9 (11 scans), 7 x 8 x 10 (1 scans)",
+        "Voxel size (mm): 3 x 3 x 3.5",
+        "Orientation: LAS",
+        "TR (s): 0.72",
+        "Frames: 3\n",
+        "Tasks: rest (12 scans)",
+        "Masks: beside 0 of 12 scans",
+        "Left out, subjects: no scan: 2 (sub-98, sub-99)",
+        "Split by group, stratified by sex, seed 4",
+        f"Hash {written['split']['hash']}",
+        f"Written to {output}",
+    ):
+        assert text in result.output
+    cells = [line.replace("│", " ").split() for line in result.output.splitlines() if "training" in line]
+    assert cells == [["training", "6", "6", "3", "3", "3"]]  # three families of two
+
+
+def test_a_regression_is_summed_up_with_mean_and_range(cohort: Path, tmp_path: Path) -> None:
+    result = invoke(cohort, "--target", "age", "-o", tmp_path / "age.json", "--ratios", "0,0,1")
+    assert result.exit_code == 0, result.output
+    lines = [line.replace("│", " ").split() for line in result.output.splitlines()]
+    assert ["test", "12", "12", "6", "25.5", "20", "to", "31"] in lines
+    assert ["training", "0", "0", "0", "-", "-"] in lines
+
+
+def test_choices_reach_the_datalist(cohort: Path, tmp_path: Path) -> None:
+    (cohort / "participants.tsv").rename(tmp_path / "labels.tsv")
+    options = ["--classes", "C, A", "--table", tmp_path / "labels.tsv", "--task", "rest", "--mask", "nonzero"]
+    result = invoke(cohort, "--target", "dx", "-o", tmp_path / "dx.json", *options)
+    assert result.exit_code == 0, result.output
+    assert load_datalist(tmp_path / "dx.json")["target"]["class_names"] == ["C", "A"]
+    assert "Left out, scans: other classes: 4" in result.output
+
+
+def test_an_existing_file_is_refused_before_any_work(tmp_path: Path, cohort: Path) -> None:
+    (tmp_path / "old.json").write_text("{}")
+    result = invoke(tmp_path / "no such folder", "--target", "sex", "-o", tmp_path / "old.json")
+    assert isinstance(result.exception, DatalistError)
+    assert "old.json: exists already" in str(result.exception)
+    assert (tmp_path / "old.json").read_text() == "{}"
+    assert invoke(cohort, "--target", "sex", "-o", tmp_path / "old.json", "--overwrite").exit_code == 0
+    assert json.loads((tmp_path / "old.json").read_text())["name"] == "study"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target", "weight"], "has no column 'weight', found participant_id, sex, age"),
+        (["--target", "sex", "--task", "nback"], "none of 12 scans has task-nback, found task: rest"),
+        (["--target", "sex", "--ratios", "a,b"], "--ratios: found 'a,b', expected three numbers"),
+        (["--target", "sex", "--ratios", "0.5,0.5"], r"the ratios are \[0.5, 0.5\], expected three shares"),
+        (["--target", "sex", "--classes", "F"], "of one class"),
+        (["--target", "dx", "--kind", "regression"], "'A' is not a finite number"),
+    ],
+)
+def test_faults_leave_no_file(cohort: Path, tmp_path: Path, options: list[str], message: str) -> None:
+    result = invoke(cohort, *options, "-o", tmp_path / "new.json")
+    assert result.exit_code != 0
+    with pytest.raises(DatalistError, match=message):
+        raise result.exception or AssertionError(result.output)
+    assert not (tmp_path / "new.json").exists()
+
+
+def test_heavy_libraries_wait_for_the_work() -> None:
+    code = "import sys, monai_tff.cli.datalist; print([n for n in ('torch', 'monai', 'nibabel') if n in sys.modules])"
+    root = Path(__file__).parents[2]
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert shown.stdout.strip() == "[]"
