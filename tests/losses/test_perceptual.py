@@ -223,3 +223,9 @@ def test_values_out_of_range_are_refused(state, wrong):
     (name,) = wrong
     with pytest.raises(ConfigError, match=f"perceptual loss: {name} is"):
         PerceptualLoss(weights=state, **wrong)
+
+
+def test_weights_follow_the_device_of_the_data(state, pair):
+    loss = PerceptualLoss(weights=state)
+    assert loss(pair[0].to("meta"), pair[1].to("meta")).device.type == "meta"
+    assert loss.get_buffer("weight_7").device.type == "meta"
