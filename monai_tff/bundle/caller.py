@@ -60,6 +60,9 @@ def bundle_root() -> str:
 
 def config_files() -> list[str]:
     """The config files that the running workflow was made from, in the order of their merge."""
+    workflow = _nearest_self(ConfigWorkflow)
+    if workflow is not None and "config_files" in vars(workflow):
+        return [str(file) for file in vars(workflow)["config_files"]]
     frame = inspect.currentframe()
     while frame is not None:
         if frame.f_code.co_name == "create_workflow" and frame.f_globals.get("__name__") == "monai.bundle.scripts":

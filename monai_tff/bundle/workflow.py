@@ -29,7 +29,7 @@ class Workflow(ConfigWorkflow):
 
     def __init__(self, config_file: str | Sequence[str], **kwargs: Any) -> None:
         self.properties = None
-        files = [config_file] if isinstance(config_file, str) else list(config_file)
+        self.config_files = files = [config_file] if isinstance(config_file, str) else list(config_file)
         check_config_files(files)
         super().__init__(config_file=files, **kwargs)
         check_known_keys(merged_config(self.parser), files[0])
