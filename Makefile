@@ -27,7 +27,7 @@ demo: $(STAMP) ## Train the three phases on a simulated cohort and print the tes
 	@$(BIN)/python -m monai_tff demo
 
 test: $(STAMP) ## Run the whole test suite but the heavy tests, and check the coverage
-	@$(BIN)/python -m pytest -m "not heavy" --cov
+	@$(BIN)/python -m pytest -m "not heavy" --cov=monai_tff
 
 parity: $(STAMP) ## Run the heavy tests: the published numbers at paper size
 	@$(BIN)/python -m pytest -m heavy tests/parity

@@ -60,6 +60,17 @@ def test_every_folder_with_code_is_a_package() -> None:
     assert [folder for folder in {file.parent for file in FILES} if not (folder / "__init__.py").exists()] == []
 
 
+def test_subpackages_are_reached_by_attribute(tmp_path: Path) -> None:
+    code = "import monai_tff; print(*[getattr(monai_tff, name).__name__ for name in monai_tff.SUBPACKAGES])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert run.stdout.split() == [f"monai_tff.{name}" for name in monai_tff.SUBPACKAGES]
+
+
+def test_other_attributes_are_refused() -> None:
+    with pytest.raises(AttributeError, match="module 'monai_tff' has no attribute 'netwroks'"):
+        _ = monai_tff.netwroks
+
+
 def test_the_command_line_is_assembled_without_heavy_imports(tmp_path: Path) -> None:
     heavy = ["torch", "monai", "transformers", "ignite", "nibabel", "nilearn", "itk", "pandas", "numpy", "sklearn"]
     code = (

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -54,14 +54,13 @@ def invoke(*arguments: str) -> Result:
 
 
 def test_help_names_every_command_and_answers_at_once(tmp_path: Path) -> None:
-    times = []
-    for _ in range(3):
-        start = time.perf_counter()
-        run = command_line("--help", folder=tmp_path)
-        times.append(time.perf_counter() - start)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run = command_line("--help", folder=tmp_path)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert run.returncode == 0, run.stderr
     assert [name for name in COMMANDS if name not in run.stdout] == []
-    assert min(times) < 3.0, f"{times}; it takes 0.4 s on an idle core"
+    # Processor time, because other processes may share the cores; importing torch and monai alone takes more.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 3.0
 
 
 @pytest.mark.parametrize("command", COMMANDS)
