@@ -7,7 +7,18 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-SUBPACKAGES = ("bundle", "contract", "data", "engines", "handlers", "inferers", "losses", "metrics", "networks", "transforms")
+SUBPACKAGES = (
+    "bundle",
+    "contract",
+    "data",
+    "engines",
+    "handlers",
+    "inferers",
+    "losses",
+    "metrics",
+    "networks",
+    "transforms",
+)
 
 
 def __getattr__(name: str) -> ModuleType:
