@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from monai_tff.errors import WeightsError
-from monai_tff.handlers.files import replaced_file
+from monai_tff.handlers.files import replaced_file, write_error
 
 LAST_KEYS = (
     "model",
@@ -80,11 +80,12 @@ def write_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
         checkpoint: as `plain_state` returns it.
 
     Raises:
-        WeightsError: if a tensor is not finite, or the disk refuses.
+        WeightsError: if a tensor is not finite.
+        ConfigError: if the disk refuses.
     """
-    kept = "the one written before is kept" if path.exists() else "nothing was written"
     where = not_finite(checkpoint)
     if where is not None:
+        kept = "the one written before is kept" if path.exists() else "nothing was written"
         raise WeightsError(
             f"{path}: '{where}' holds NaN or infinity after epoch {checkpoint.get('epoch')}, expected finite weights; "
             f"{kept}: lower the learning rate or clip the gradients, then continue with --resume true."
@@ -92,14 +93,10 @@ def write_checkpoint(path: Path, checkpoint: Mapping[str, Any]) -> None:
     try:
         with replaced_file(path) as file:
             torch.save(dict(checkpoint), file)
-    except (OSError, RuntimeError) as error:
-        cause = error if isinstance(error, OSError) else error.__cause__ or error.__context__
-        if not isinstance(cause, OSError):
-            raise
-        raise WeightsError(
-            f"{path}: the checkpoint could not be written ({cause.strerror}), expected room for it; {kept}: free "
-            "space and continue with --resume true."
-        ) from error
+    except RuntimeError as error:  # how torch wraps what the disk said
+        if isinstance(error.__context__, OSError):
+            raise write_error(path, error.__context__) from error
+        raise
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

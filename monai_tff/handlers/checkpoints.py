@@ -133,7 +133,8 @@ class RunCheckpoint:
             engine: the trainer, at the end of an epoch.
 
         Raises:
-            WeightsError: if a weight is not finite or the file cannot be written; the old file stays.
+            WeightsError: if a weight is not finite; the old file stays.
+            ConfigError: if the disk refuses; the old file stays.
         """
         if self.evaluator is None:
             self.best_epoch = engine.state.epoch
@@ -151,6 +152,7 @@ class RunCheckpoint:
 
         Raises:
             WeightsError: as in `save_last`.
+            ConfigError: as in `save_last`, or if the evaluator has no key metric.
         """
         if self._trainer is None:
             raise RuntimeError("RunCheckpoint must be attached to a trainer.")

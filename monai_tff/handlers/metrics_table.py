@@ -15,7 +15,7 @@ from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 from monai.utils import CommonKeys
 
-from monai_tff.handlers.files import replaced_file
+from monai_tff.handlers.files import replaced_file, write_error
 from monai_tff.handlers.loss_metrics import WeightedMeans
 
 COLUMNS = ("epoch", "iteration", "split", "name", "value")
@@ -82,10 +82,13 @@ class MetricsTable:
     def _append(self, trainer: Engine, split: str, values: Mapping[str, float]) -> None:
         if idist.get_rank() != 0:
             return
-        with open(self.path, "a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            for name, value in values.items():
-                writer.writerow([trainer.state.epoch, trainer.state.iteration, split, name, repr(float(value))])
+        position = (trainer.state.epoch, trainer.state.iteration, split)
+        try:
+            with open(self.path, "a", newline="", encoding="utf-8") as file:
+                rows = [(*position, name, repr(float(value))) for name, value in values.items()]
+                csv.writer(file, lineterminator="\n").writerows(rows)
+        except OSError as error:
+            raise write_error(self.path, error) from error
 
     def _drop_later_rows(self, epoch: int, iteration: int) -> None:
         """Once per run, at its first event that comes after the state was restored."""

@@ -249,6 +249,21 @@ def test_another_network_is_refused(make_run: Any, tmp_path: Path) -> None:
         run.trainer([_checkpoint(run, tmp_path, resume=True)]).run()
 
 
+def test_gradient_scaler_is_continued(make_run: Any, tmp_path: Path) -> None:
+    def train(max_epochs: int, scale: float, resume: bool) -> Any:
+        run = make_run(max_epochs=max_epochs)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        trainer = run.trainer([])
+        # MONAI makes the scaler when a run starts; on a CPU it would be switched off.
+        trainer.add_event_handler(Events.STARTED, lambda engine: setattr(engine, "scaler", scaler))
+        _checkpoint(run, tmp_path, resume=resume).attach(trainer)
+        trainer.run()
+        return scaler
+
+    train(1, 32.0, resume=False)
+    assert train(2, 1024.0, resume=True).get_scale() == 32.0
+
+
 def test_settings_must_make_sense(make_run: Any, tmp_path: Path) -> None:
     run = make_run()
     with pytest.raises(ConfigError, match="mode is 'lower'"):

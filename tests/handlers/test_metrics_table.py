@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from ignite.engine import Events
 
+from monai_tff.errors import ConfigError
 from monai_tff.handlers.checkpoints import RunCheckpoint
 from monai_tff.handlers.loss_metrics import TrainingScalars
 from monai_tff.handlers.metrics_table import COLUMNS, MetricsTable, read_rows, scalar_values
@@ -85,6 +87,23 @@ def test_evaluation_before_the_first_epoch(make_run: Any, tmp_path: Path) -> Non
     trainer.add_event_handler(Events.STARTED, lambda: run.evaluator.run())
     trainer.run()
     assert [row[:2] for row in read_rows(tmp_path / "metrics.csv") if row[3] == "val_loss"] == [["0", "0"], ["1", "3"]]
+
+
+def test_full_disk_is_a_sentence(make_run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    trainer = make_run(max_epochs=1).trainer([MetricsTable(path)])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    @trainer.on(Events.ITERATION_COMPLETED(once=2))
+    def _fill_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40, hard))
+
+    try:
+        with pytest.raises(ConfigError, match=r"metrics\.csv: could not be written \(File too large\)"):
+            trainer.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text().startswith(",".join(COLUMNS))
 
 
 def test_only_single_numbers_are_kept() -> None:
