@@ -24,6 +24,9 @@ BLOCKS_PER_STAGE = (1, 2, 2, 4)
 BOTTLENECK_CHANNELS = 2
 CHANNELS_PER_GROUP = 4
 
+FEW_CHANNELS = 8
+"""Up to so many channels a convolution on a CPU is faster with the channels last."""
+
 SpatialSize = tuple[int, int, int]
 
 
@@ -53,6 +56,34 @@ def _activate(features: torch.Tensor) -> torch.Tensor:
     return functional.leaky_relu(features, negative_slope=0.01, inplace=True)
 
 
+class FrameConv3d(nn.Conv3d):
+    """A 3x3x3 convolution that computes few channels with the channels last on a CPU; it takes and gives them first.
+
+    The backward pass of so few channels is then three to seven times as fast, the copies included. The layers in
+    between keep the channels first: GroupNorm over channels-last memory is less exact than the published layout.
+
+    Args:
+        in_channels: channels in.
+        out_channels: channels out.
+        stride: 1, or 2 for half the size.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__(in_channels, out_channels, kernel_size=3, stride=stride, padding=1)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Maps `[N, C, H, W, D]` to `[N, out_channels, H', W', D']`."""
+        if self.in_channels > FEW_CHANNELS or input.device.type != "cpu":
+            return super().forward(input)
+        return super().forward(input.contiguous(memory_format=torch.channels_last_3d)).contiguous()
+
+
+def _arrange(features: torch.Tensor) -> torch.Tensor:
+    # A CPU convolves these few channels about twice as fast where the channels of a voxel lie side by side
+    # (benchmarks/network_step.py); every layer that follows keeps the order.
+    return features.contiguous(memory_format=torch.channels_last_3d) if features.device.type == "cpu" else features
+
+
 class ResidualBlock(nn.Module):
     """Pre-activation residual block: twice (GroupNorm, LeakyReLU, 3x3x3 convolution), dropout, plus the input.
 
@@ -65,9 +96,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         groups = channels // CHANNELS_PER_GROUP
         self.norm1 = nn.GroupNorm(groups, channels)
-        self.conv1 = nn.Conv3d(channels, channels, kernel_size=3, padding=1)
+        self.conv1 = FrameConv3d(channels, channels)
         self.norm2 = nn.GroupNorm(groups, channels)
-        self.conv2 = nn.Conv3d(channels, channels, kernel_size=3, padding=1)
+        self.conv2 = FrameConv3d(channels, channels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -92,7 +123,7 @@ class EncoderStage(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(channels, dropout) for _ in range(num_blocks)))
         self.down: nn.Module = nn.Identity()
         if out_channels is not None:
-            self.down = nn.Conv3d(channels, out_channels, kernel_size=3, stride=2, padding=1)
+            self.down = FrameConv3d(channels, out_channels, stride=2)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Maps `[N, C, H, W, D]` to `[N, out_channels, ceil(H/2), ceil(W/2), ceil(D/2)]`."""
@@ -109,7 +140,7 @@ class FrameEncoder(nn.Module):
 
     def __init__(self, dropout: float, in_channels: int = 2) -> None:
         super().__init__()
-        self.stem = nn.Conv3d(in_channels, CHANNELS[0], kernel_size=3, padding=1)
+        self.stem = FrameConv3d(in_channels, CHANNELS[0])
         following = (*CHANNELS[1:], None)
         self.stages = nn.Sequential(
             *(
@@ -120,7 +151,7 @@ class FrameEncoder(nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Maps `[N, 2, H, W, D]` to `[N, 32, ceil(H/8), ceil(W/8), ceil(D/8)]`."""
-        return self.stages(self.stem(frames))
+        return self.stages(self.stem(_arrange(frames)))
 
 
 class BottleneckIn(nn.Module):
@@ -138,7 +169,7 @@ class BottleneckIn(nn.Module):
         channels = CHANNELS[-1]
         flat_size = BOTTLENECK_CHANNELS * math.prod(size)
         self.norm = nn.GroupNorm(channels // CHANNELS_PER_GROUP, channels)
-        self.conv = nn.Conv3d(channels, BOTTLENECK_CHANNELS, kernel_size=3, padding=1)
+        self.conv = FrameConv3d(channels, BOTTLENECK_CHANNELS)
         self.linear = nn.Identity() if flat_size == hidden_size else nn.Linear(flat_size, hidden_size)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -159,7 +190,7 @@ class BottleneckOut(nn.Module):
         self.linear = nn.Linear(hidden_size, BOTTLENECK_CHANNELS * math.prod(size))
         self.unflatten = nn.Unflatten(1, (BOTTLENECK_CHANNELS, *size))
         self.norm = nn.GroupNorm(BOTTLENECK_CHANNELS, BOTTLENECK_CHANNELS)
-        self.conv = nn.Conv3d(BOTTLENECK_CHANNELS, CHANNELS[-1], kernel_size=3, padding=1)
+        self.conv = FrameConv3d(BOTTLENECK_CHANNELS, CHANNELS[-1])
 
     def forward(self, codes: torch.Tensor) -> torch.Tensor:
         """Maps codes `[N, hidden]` to `[N, 32, h, w, d]`."""
@@ -207,9 +238,9 @@ class FrameDecoder(nn.Module):
                 for in_channels, out_channels, size in zip(channels[:-1], channels[1:], sizes, strict=True)
             )
         )
-        self.conv = nn.Conv3d(channels[-1], channels[-1], kernel_size=3, padding=1)
+        self.conv = FrameConv3d(channels[-1], channels[-1])
         self.output = nn.Conv3d(channels[-1], 1, kernel_size=1)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Maps `[N, 32, h, w, d]` to `[N, 1, H, W, D]`."""
-        return self.output(self.conv(self.stages(features)))
+        return self.output(self.conv(self.stages(_arrange(features))))
