@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from monai_tff.contract import Target
+from monai_tff.errors import ConfigError
 
 
 def prediction_loss(
@@ -26,10 +27,10 @@ def prediction_loss(
         published, [B, 1] against [B, 1].
 
     Raises:
-        ValueError: for class weights with the published head, which had none.
+        ConfigError: for class weights with the published head, which had none.
     """
     if paper_head and class_weights is not None:
-        raise ValueError("the published head has no class weights; set weight_classes to false.")
+        raise ConfigError("weight_classes: is true, expected false with paper_head, whose published loss has no class weights.")
     if target.kind == "regression":
         return nn.L1Loss()
     weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)

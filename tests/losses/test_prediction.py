@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from monai_tff.contract import Target
+from monai_tff.errors import ConfigError
 from monai_tff.losses import prediction_loss
 
 BINARY = Target("sex", "binary", ("F", "M"))
@@ -44,5 +45,5 @@ def test_a_number_has_the_mean_absolute_error(paper_head):
 
 
 def test_the_published_head_had_no_class_weights():
-    with pytest.raises(ValueError, match="no class weights"):
+    with pytest.raises(ConfigError, match="weight_classes: is true"):
         prediction_loss(BINARY, class_weights=2.0, paper_head=True)
