@@ -30,6 +30,7 @@ class StoredFrames:
         if array.ndim != 4 or 0 in array.shape:
             raise ScanError(f"frames have the shape {array.shape}, expected [T, H, W, D] with at least one element.")
         self.shape: tuple[int, int, int, int] = array.shape
+        self.stores_integers = array.dtype.kind in "iu"
         self.slope = slope
         self.intercept = intercept
         self.first_frame = first_frame
@@ -68,16 +69,23 @@ class StoredFrames:
         """Slices of frames that are small enough to be read at once."""
         return runs_of_frames(len(self), num_voxels)
 
-    def nonzero_and_mean(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Voxels that are not 0 in every frame, bool [H, W, D], and the mean frame, float64 [H, W, D]."""
+    def nonzero(self) -> torch.Tensor:
+        """Voxels that are not 0 in every frame, bool [H, W, D]."""
+        read = self.reader()
+        found = np.zeros(self._rows.shape[1], dtype=bool)
+        for run in self.runs(len(found)):
+            # without an intercept a value is 0 where the stored one is; nothing needs converting
+            found |= (self._rows[run] if self.intercept == 0 else read(run).numpy()).any(axis=0)
+        return self._as_grid(torch.from_numpy(found))
+
+    def mean(self) -> torch.Tensor:
+        """The mean frame, float64 [H, W, D]."""
         read = self.reader()
         size = self._rows.shape[1]
-        nonzero, total = torch.zeros(size, dtype=torch.bool), torch.zeros(size, dtype=torch.float64)
+        total = torch.zeros(size, dtype=torch.float64)
         for run in self.runs(size):
-            values = read(run)
-            nonzero |= (values != 0).any(dim=0)
-            total += values.sum(dim=0)
-        return self._as_grid(nonzero), self._as_grid(total / len(self))
+            total += read(run).sum(dim=0)
+        return self._as_grid(total / len(self))
 
     def _in_memory(self, voxels: np.ndarray) -> np.ndarray:
         """Columns of the stored rows that hold these voxels."""

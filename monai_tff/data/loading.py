@@ -18,7 +18,7 @@ from nibabel.filebasedimages import ImageFileError
 from monai_tff.contract import InputContract
 from monai_tff.data.checking import check_header
 from monai_tff.data.frames import StoredFrames
-from monai_tff.data.header import ScanHeader, read_header
+from monai_tff.data.header import ScanHeader, open_nifti, read_header
 from monai_tff.data.mask_files import find_mask
 from monai_tff.data.masking import choose_mask
 from monai_tff.data.scan import CompactScan
@@ -164,11 +164,13 @@ def _read_frames(path: str | os.PathLike[str], header: ScanHeader, reader_name: 
         if isinstance(proxy, nib.arrayproxy.ArrayProxy):
             values, slope, intercept = proxy.get_unscaled(), float(proxy.slope), float(proxy.inter)
         else:
+            # other readers fill what a truncated file lacks with zeros; nibabel raises for its last voxel
+            open_nifti(path).dataobj[-1, -1, -1, -1]
             values, slope, intercept = reader.get_data(image)[0], 1.0, 0.0
     except _UNREADABLE as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise ScanError(
-            f"{path}: the voxels cannot be read ({lines[-1].strip().rstrip('.')}), expected {header.shape} of them; "
+            f"{path}: the voxels cannot be read ({lines[0].strip().rstrip('.')}), expected {header.shape} of them; "
             "the file is truncated or damaged, copy or convert it again."
         ) from error
     if values.shape != header.shape:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -39,6 +39,23 @@ class PackedValues(NamedTuple):
     of_scan: GlobalStatistics
     of_voxels: VoxelStatistics
 
+    def fields(self) -> dict[str, Any]:
+        """The same under the names that a compact scan has for it."""
+        return {
+            "values": self.values,
+            "encoding": self.encoding,
+            "slope": self.slope,
+            "intercept": self.intercept,
+            "offset": self.offset,
+            "zero_code": self.zero_code,
+            "global_mean": self.of_scan.mean,
+            "global_std": self.of_scan.std,
+            "global_fill": self.of_scan.fill,
+            "voxel_mean": self.of_voxels.mean,
+            "voxel_mean_rest": self.of_voxels.rest,
+            "voxel_std": self.of_voxels.std,
+        }
+
 
 class _IntegerSource:
     """Finds out whether a scan is integers times slope plus intercept, in a range of 16 bits."""
@@ -47,6 +64,7 @@ class _IntegerSource:
         usable = math.isfinite(slope) and slope != 0 and math.isfinite(intercept)
         self.slope, self.intercept = (slope, intercept) if usable else (1.0, 0.0)
         self.fits = True
+        self.known = False
         self.low, self.high = math.inf, -math.inf
         self.zero: int | None = None
 
@@ -66,9 +84,10 @@ class _IntegerSource:
             self.zero = int(integers[zeros][0])
         # a stored integer means 0 always or never, or background could not be told from signal
         same_zeros = self.zero is None or torch.equal(integers == self.zero, zeros)
-        error = (integers * self.slope + self.intercept - values).abs_()
-        reproduced = bool((error <= _ROUNDING * (values.abs() + abs(self.intercept))).all())
-        self.fits = same_zeros and reproduced and self.high - self.low < 2**16
+        self.fits = same_zeros and self.high - self.low < 2**16
+        if self.fits and not self.known:
+            error = (integers * self.slope + self.intercept - values).abs_()
+            self.fits = bool((error <= _ROUNDING * (values.abs() + abs(self.intercept))).all())
 
     def storage(self) -> tuple[torch.dtype, int]:
         """Smallest dtype that holds the integers, and the offset to subtract first."""
@@ -112,6 +131,7 @@ def pack(
     read = frames.reader(voxels)
     integers = _IntegerSource(slope, intercept)
     integers.fits = encoding in ("auto", "integers")
+    integers.known = frames.stores_integers and (frames.slope, frames.intercept) == (slope, intercept)
     of_scan, of_voxels = _statistics(frames, read, len(voxels), integers, background_elsewhere, source)
     if encoding == "integers" and not integers.fits:
         raise ScanError(
@@ -121,8 +141,7 @@ def pack(
     encoding = ("integers" if integers.fits else "codes") if encoding == "auto" else encoding
     write = {"integers": _write_integers, "codes": _write_codes, "float32": _write_float32}[encoding]
     values, numbers = write(frames, read, len(voxels), integers, of_voxels)
-    rounded = VoxelStatistics(of_voxels.mean.float(), of_voxels.std.float())
-    return PackedValues(values, encoding, *numbers, of_scan, rounded)
+    return PackedValues(values, encoding, *numbers, of_scan, of_voxels.statistics())
 
 
 _Read = Callable[[slice], torch.Tensor]
@@ -131,7 +150,7 @@ _Numbers = tuple[float, float, int, "int | None"]
 
 def _statistics(
     frames: StoredFrames, read: _Read, num_voxels: int, integers: _IntegerSource, elsewhere: bool, source: str
-) -> tuple[GlobalStatistics, VoxelStatistics]:
+) -> tuple[GlobalStatistics, VoxelMoments]:
     """First reading: statistics, integers, and what makes a scan useless."""
     of_scan, of_voxels = GlobalMoments(), VoxelMoments()
     broken, first_broken = 0, 0
@@ -139,9 +158,9 @@ def _statistics(
         values = read(run)
         # the network sees float32; statistics of more digits would not be those of what it sees
         seen = values.float()
-        finite = torch.isfinite(seen)
-        if not bool(finite.all()):
-            per_frame = (~finite).sum(dim=1)
+        # one sum is cheaper than a test of each element, and NaN and infinity survive it
+        if not math.isfinite(float(seen.sum(dtype=torch.float64))):
+            per_frame = (~torch.isfinite(seen)).sum(dim=1)
             if broken == 0:
                 first_broken = frames.first_frame + run.start + int(per_frame.nonzero()[0])
             broken += int(per_frame.sum())
@@ -160,11 +179,11 @@ def _statistics(
             f"{source}: all {num_voxels * len(frames)} elements within the mask are 0, expected a scan with signal; "
             "check the file and its mask."
         )
-    return of_scan.statistics(elsewhere), of_voxels.statistics(torch.float64)
+    return of_scan.statistics(elsewhere), of_voxels
 
 
 def _write_integers(
-    frames: StoredFrames, read: _Read, num_voxels: int, integers: _IntegerSource, of_voxels: VoxelStatistics
+    frames: StoredFrames, read: _Read, num_voxels: int, integers: _IntegerSource, of_voxels: VoxelMoments
 ) -> tuple[torch.Tensor, _Numbers]:
     dtype, offset = integers.storage()
     out = torch.empty((len(frames), num_voxels), dtype=dtype)
@@ -175,22 +194,23 @@ def _write_integers(
 
 
 def _write_codes(
-    frames: StoredFrames, read: _Read, num_voxels: int, integers: _IntegerSource, of_voxels: VoxelStatistics
+    frames: StoredFrames, read: _Read, num_voxels: int, integers: _IntegerSource, of_voxels: VoxelMoments
 ) -> tuple[torch.Tensor, _Numbers]:
     count = len(frames)
     # one frame has no spread: any scale will do
     scale = (max(count, 2) - 1) / math.sqrt(max(count, 2)) / LARGEST_CODE
-    divisor = of_voxels.std.masked_fill(of_voxels.std.float() == 0, math.inf)
+    mean, std = of_voxels.exact()
+    divisor = std.masked_fill(std.float() == 0, math.inf)
     out = torch.empty((count, num_voxels), dtype=torch.int16)
     for run in frames.runs(num_voxels):
         values = read(run).float().double()
-        codes = ((values - of_voxels.mean) / divisor / scale).round_().clamp_(-LARGEST_CODE, LARGEST_CODE)
+        codes = ((values - mean) / divisor / scale).round_().clamp_(-LARGEST_CODE, LARGEST_CODE)
         out[run] = codes.masked_fill_(values == 0, ZERO_CODE).to(torch.int16)
     return out, (scale, 0.0, 0, ZERO_CODE)
 
 
 def _write_float32(
-    frames: StoredFrames, read: _Read, num_voxels: int, integers: _IntegerSource, of_voxels: VoxelStatistics
+    frames: StoredFrames, read: _Read, num_voxels: int, integers: _IntegerSource, of_voxels: VoxelMoments
 ) -> tuple[torch.Tensor, _Numbers]:
     out = torch.empty((len(frames), num_voxels), dtype=torch.float32)
     for run in frames.runs(num_voxels):

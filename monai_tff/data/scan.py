@@ -30,6 +30,7 @@ class CompactScan:
         global_std: unbiased standard deviation of the same.
         global_fill: background of channel 0.
         voxel_mean: float32 [V], over all frames.
+        voxel_mean_rest: float32 [V], what float32 leaves out of the mean.
         voxel_std: float32 [V], exactly 0 for constant voxels.
         slope: factor from stored to real values (`integers`), or from codes to channel 1 (`codes`).
         intercept: offset from stored to real values (`integers`).
@@ -53,6 +54,7 @@ class CompactScan:
     global_std: float
     global_fill: float
     voxel_mean: torch.Tensor
+    voxel_mean_rest: torch.Tensor
     voxel_std: torch.Tensor
     slope: float = 1.0
     intercept: float = 0.0
@@ -97,44 +99,18 @@ class CompactScan:
             ScanError: for an empty mask, a mask of another shape, NaN or infinite elements, or a scan that is all 0.
         """
         frames = frames if isinstance(frames, StoredFrames) else StoredFrames(frames)
-        mask = convert_to_tensor(mask, track_meta=False).to("cpu", torch.bool).contiguous()
-        if voxels is None and tuple(mask.shape) != frames.shape[1:]:
-            raise ScanError(
-                f"{source}: the mask's shape is {tuple(mask.shape)}, expected {frames.shape[1:]} as the frames have; "
-                "bring the mask to the scan's grid."
-            )
-        num_voxels = int(mask.sum())
-        if num_voxels == 0:
-            raise ScanError(
-                f"{source}: the mask holds none of {mask.numel()} voxels, expected at least 1; "
-                "give another mask, or a crop that does not cut the brain away."
-            )
+        mask = _checked_mask(mask, None if voxels is not None else frames.shape[1:], source)
         packed = pack(
             frames,
             mask.flatten().nonzero()[:, 0] if voxels is None else voxels,
             slope=1.0 if slope is None else slope,
             intercept=0.0 if intercept is None else intercept,
             encoding=encoding,
-            background_elsewhere=num_voxels < mask.numel(),
+            background_elsewhere=not bool(mask.all()),
             source=source,
         )
-        return cls(
-            values=packed.values,
-            mask=mask,
-            encoding=packed.encoding,
-            global_mean=packed.of_scan.mean,
-            global_std=packed.of_scan.std,
-            global_fill=packed.of_scan.fill,
-            voxel_mean=packed.of_voxels.mean,
-            voxel_std=packed.of_voxels.std,
-            slope=packed.slope,
-            intercept=packed.intercept,
-            offset=packed.offset,
-            zero_code=packed.zero_code,
-            affine=None if affine is None else torch.as_tensor(affine, dtype=torch.float64).clone(),
-            repetition_time=repetition_time,
-            source=source,
-        )
+        affine = None if affine is None else torch.as_tensor(affine, dtype=torch.float64).clone()
+        return cls(mask=mask, affine=affine, repetition_time=repetition_time, source=source, **packed.fields())
 
     @property
     def num_frames(self) -> int:
@@ -149,7 +125,8 @@ class CompactScan:
     @property
     def nbytes(self) -> int:
         """Bytes of values, mask and statistics; of a window only its own frames count."""
-        return sum(tensor.nbytes for tensor in (self.values, self.mask, self.voxel_mean, self.voxel_std))
+        statistics = (self.voxel_mean, self.voxel_mean_rest, self.voxel_std)
+        return sum(tensor.nbytes for tensor in (self.values, self.mask, *statistics))
 
     def window(self, start: int, length: int) -> CompactScan:
         """A window that shares this scan's memory.
@@ -192,13 +169,14 @@ class CompactScan:
             values=change(self.values),
             mask=change(self.mask),
             voxel_mean=change(self.voxel_mean),
+            voxel_mean_rest=change(self.voxel_mean_rest),
             voxel_std=change(self.voxel_std),
         )
 
     def _normalised(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Both channels of the voxels within the mask, float32 [T, V] each."""
         of_scan = GlobalStatistics(self.global_mean, self.global_std, self.global_fill)
-        of_voxels = VoxelStatistics(self.voxel_mean, self.voxel_std)
+        of_voxels = VoxelStatistics(self.voxel_mean, self.voxel_mean_rest, self.voxel_std)
         frames = self.values.to(torch.float32)
         if self.encoding == "float32":
             return normalise_global(frames, of_scan), normalise_voxels(frames, of_voxels)
@@ -218,6 +196,22 @@ class CompactScan:
         if self.values.untyped_storage().nbytes() > self.values.nbytes:
             state["values"] = self.values.clone()
         return _restored, (state,)
+
+
+def _checked_mask(mask: Any, grid: tuple[int, ...] | None, source: str) -> torch.Tensor:
+    """The mask as bool [H, W, D] on the CPU; it must hold a voxel and, where a grid is given, have its shape."""
+    mask = convert_to_tensor(mask, track_meta=False).to("cpu", torch.bool).contiguous()
+    if grid is not None and tuple(mask.shape) != grid:
+        raise ScanError(
+            f"{source}: the mask's shape is {tuple(mask.shape)}, expected {grid} as the frames have; "
+            "bring the mask to the scan's grid."
+        )
+    if not bool(mask.any()):
+        raise ScanError(
+            f"{source}: the mask holds none of {mask.numel()} voxels, expected at least 1; "
+            "give another mask, or a crop that does not cut the brain away."
+        )
+    return mask
 
 
 def _restored(state: dict[str, Any]) -> CompactScan:

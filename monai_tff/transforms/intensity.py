@@ -62,7 +62,8 @@ def normalise_voxels(
     """
     background = frames == 0 if background is None else background
     divisor = statistics.std.masked_fill(statistics.std == 0, math.inf)
-    out = frames.to(torch.float32) - statistics.mean
+    # x - mean is exact near the mean; the mean's own rounding would be the largest error
+    out = (frames.to(torch.float32) - statistics.mean).sub_(statistics.rest)
     return out.div_(divisor).masked_fill_(background, 0.0)
 
 

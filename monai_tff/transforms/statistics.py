@@ -33,10 +33,12 @@ class VoxelStatistics(NamedTuple):
 
     Attributes:
         mean: mean over all frames, float32 [...], in the scan's units.
-        std: unbiased standard deviation likewise; exactly 0 for a constant voxel.
+        rest: what float32 leaves out of the mean, float32 [...]; the exact mean is `mean + rest`.
+        std: unbiased standard deviation, float32 [...]; exactly 0 for a constant voxel.
     """
 
     mean: torch.Tensor
+    rest: torch.Tensor
     std: torch.Tensor
 
 
@@ -56,8 +58,9 @@ class GlobalMoments:
         Args:
             values: float64, any shape.
         """
-        kept = values[values != 0]
-        count = kept.numel()
+        count = int(torch.count_nonzero(values))
+        # most runs within a mask have no background, and selecting elements is slow
+        kept = values if count == values.numel() else values[values != 0]
         self.num_background += values.numel() - count
         if count == 0:
             return
@@ -114,11 +117,17 @@ class VoxelMoments:
         self._squares += distance.square_().sum(dim=0)
         self.num_frames += len(frames)
 
-    def statistics(self, dtype: torch.dtype = torch.float32) -> VoxelStatistics:
-        """The statistics of all frames that were added; one frame alone has a standard deviation of 0."""
+    def exact(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation in float64; one frame alone has a standard deviation of 0."""
         mean = self._sum / self.num_frames
         variance = (self._squares - mean * self._sum).clamp_(min=0) / max(1, self.num_frames - 1)
-        return VoxelStatistics((self._first + mean).to(dtype), variance.sqrt_().to(dtype))
+        return self._first + mean, variance.sqrt_()
+
+    def statistics(self) -> VoxelStatistics:
+        """The statistics of all frames that were added, as the normalisation takes them."""
+        mean, std = self.exact()
+        rounded = mean.float()
+        return VoxelStatistics(rounded, (mean - rounded).float(), std.float())
 
 
 def runs_of_frames(num_frames: int, frame_size: int) -> Iterator[slice]:

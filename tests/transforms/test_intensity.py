@@ -37,7 +37,9 @@ def test_global_formula_by_hand():
 
 
 def test_voxel_formula_by_hand():
-    statistics = VoxelStatistics(torch.tensor([2.0, 4.0, 7.0]), torch.tensor([1.0, 2.0, 0.0]))
+    statistics = VoxelStatistics(
+        torch.tensor([2.0, 3.0, 7.0]), torch.tensor([0.0, 1.0, 0.0]), torch.tensor([1.0, 2.0, 0.0])
+    )
     out = normalise_voxels(torch.tensor([[1, 0, 7], [3, 8, 7]], dtype=torch.int16), statistics)
     assert out.tolist() == [[-1, 0, 0], [1, 2, 0]]
 

@@ -33,6 +33,7 @@ def test_statistics_equal_torch_in_float64_whatever_the_chunk(monkeypatch, dtype
     assert found.fill == pytest.approx(-float(signal.mean() / signal.std()), rel=1e-12)
     voxels = voxel_statistics(frames)
     torch.testing.assert_close(voxels.mean, exact.mean(0).float())
+    torch.testing.assert_close(voxels.mean.double() + voxels.rest, exact.mean(0), rtol=1e-13, atol=1e-13)
     torch.testing.assert_close(voxels.std, exact.std(0).float())
 
 
