@@ -12,6 +12,7 @@ from torch.nn import functional
 from monai_tff.networks.blocks import (
     BottleneckIn,
     BottleneckOut,
+    FrameConv3d,
     FrameDecoder,
     FrameEncoder,
     ResidualBlock,
@@ -99,3 +100,16 @@ def test_bottleneck_out_always_has_a_linear_layer():
 
 def test_decoder_gives_one_channel_at_the_input_size():
     assert FrameDecoder((17, 9, 12), dropout=0.0)(torch.randn(2, 32, 3, 2, 2)).shape == (2, 1, 17, 9, 12)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("channels", [2, 8, 16])
+def test_frame_convolution_is_the_plain_one(channels, stride):
+    convolution = FrameConv3d(channels, 4, stride)
+    features = torch.randn(2, channels, 7, 8, 9, requires_grad=True)
+    found = convolution(features)
+    wanted = functional.conv3d(features, convolution.weight, convolution.bias, stride=stride, padding=1)
+    assert found.is_contiguous()
+    torch.testing.assert_close(found, wanted)
+    gradients = [torch.autograd.grad(output.square().sum(), features)[0] for output in (found, wanted)]
+    torch.testing.assert_close(*gradients)
