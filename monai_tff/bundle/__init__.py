@@ -1,8 +1,9 @@
 """What the bundles' configurations call besides MONAI: checks before a run, and the run folder."""
 
 from monai_tff.bundle.caller import bundle_root
+from monai_tff.bundle.lineage import pretraining_overlap
 from monai_tff.bundle.run_folder import open_run
-from monai_tff.bundle.start import hand_over, start
+from monai_tff.bundle.start import check_window, hand_over, start
 from monai_tff.bundle.workflow import Workflow
 
-__all__ = ["Workflow", "bundle_root", "hand_over", "open_run", "start"]
+__all__ = ["Workflow", "bundle_root", "check_window", "hand_over", "open_run", "pretraining_overlap", "start"]

@@ -21,11 +21,18 @@ from monai_tff.errors import ConfigError
 WORKFLOW_IDS = ("imports", "initialize", "run", "finalize", "training", "evaluating", "inferring", "_meta_")
 """Ids that MONAI or a user runs; nothing else in the configuration refers to them."""
 
+COMPONENT_KEYS = ("_target_", "_requires_", "_disabled_", "_desc_", "_mode_")
+"""What MONAI itself reads in a component."""
+
 REFERENCE = re.compile(r"[@%]([A-Za-z_][\w#]*(?:::\w+)*)")
+TEXT_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+")
+"""Numbers for everyone but YAML, which wants a point and a signed exponent."""
+
+TEXT_TAG = "tag:yaml.org,2002:str"
 
 
 def check_config_files(files: Sequence[str | Path]) -> None:
-    """Refuses config files that are missing, cannot be read or name a key twice.
+    """Refuses config files that are missing, cannot be read, name a key twice or hold a number that YAML reads as text.
 
     Raises:
         ConfigError: naming the file, and the line where there is one.
@@ -41,10 +48,10 @@ def check_config_files(files: Sequence[str | Path]) -> None:
             raise ConfigError(f"{path}: cannot be read as YAML or JSON ({reason}); correct the file.") from error
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError(f"{path}: holds no `key: value` pairs at its top, expected a configuration.")
-        _refuse_duplicates(path, node)
+        _check_node(path, node)
 
 
-def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
+def _check_node(path: Path, node: yaml.Node) -> None:
     if isinstance(node, yaml.MappingNode):
         seen: dict[str, int] = {}
         for key, value in node.value:
@@ -55,10 +62,15 @@ def _refuse_duplicates(path: Path, node: yaml.Node) -> None:
                     "expected once; remove one of them."
                 )
             seen[key.value] = line
-            _refuse_duplicates(path, value)
+            _check_node(path, value)
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
-            _refuse_duplicates(path, value)
+            _check_node(path, value)
+    elif node.tag == TEXT_TAG and node.style is None and path.suffix != ".json" and TEXT_NUMBER.fullmatch(node.value):
+        raise ConfigError(
+            f"{path}: YAML reads {node.value} on line {node.start_mark.line + 1} as text, expected a number; write it "
+            "with a point and a signed exponent, such as 1.0e-4."
+        )
 
 
 def check_known_keys(config: Mapping[str, Any], base_file: str | Path | None = None) -> None:
@@ -133,22 +145,18 @@ def _check_component(config: Mapping[str, Any], key: str, locator: ComponentLoca
             f"config key '{key}': there is no component '{config['_target_']}', "
             "expected a class or function that can be imported; check its spelling."
         )
-    parameters = inspect.signature(target).parameters  # type: ignore[arg-type]
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
+    taken = [*_parameters(target), *COMPONENT_KEYS]
     for argument in config:
-        if not argument.startswith("_") and argument not in parameters:
-            near = difflib.get_close_matches(argument, list(parameters), n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; it takes {', '.join(parameters)}."
+        if argument not in taken and (argument.startswith("_") or "**" not in taken):
+            near = difflib.get_close_matches(argument, taken, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; it takes {', '.join(taken)}."
             raise ConfigError(f"config key '{key}{ID_SEP_KEY}{argument}': {name} takes no such argument{hint}")
 
 
-def merged_config(parser: ConfigParser) -> dict[str, Any]:
-    """The merged configuration of a parser without the metadata.
-
-    Returns:
-        A plain dictionary that YAML can hold.
-    """
-    config = dict(parser.get())  # type: ignore[arg-type]
-    config.pop(ConfigParser.meta_key, None)
-    return config
+def _parameters(target: Any) -> list[str]:
+    """Names of the arguments of a component, `**` where it takes any."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except ValueError:  # some builtins do not say
+        return ["**"]
+    return ["**" if parameter.kind is parameter.VAR_KEYWORD else parameter.name for parameter in parameters]

@@ -14,7 +14,9 @@ Paths are relative to the experiment's file; `monai_tff:` at their beginning sta
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -179,10 +181,26 @@ def run_workflow(config_files: list[str], workflow_type: str, overrides: Mapping
         overrides: ids and values over those of the files.
     """
     deterministic = torch.are_deterministic_algorithms_enabled()
-    workflow = Workflow(config_file=config_files, workflow_type=workflow_type, logging_file=False, **overrides)
+    with _without_remarks():
+        workflow = Workflow(config_file=config_files, workflow_type=workflow_type, logging_file=False, **overrides)
     try:
         workflow.initialize()
         workflow.run()
         workflow.finalize()
     finally:
         torch.use_deterministic_algorithms(deterministic)
+
+
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Hides what MONAI warns of when layers lie in other folders and the logging is left as it is: both are meant."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(("Not all config files are in", "Logging file is set to False"))
+
+    logger = logging.getLogger("monai.bundle.workflows")
+    logger.addFilter(is_news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_news)

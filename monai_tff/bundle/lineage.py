@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from monai_tff.data.datalist import load_datalist
 from monai_tff.errors import DatalistError
 
 FILE_NAME = "lineage.json"
-UNKNOWN = "unknown"
-NONE = "none"
 
 
 def read_lineage(weights: str | os.PathLike) -> list[dict[str, Any]] | None:
@@ -67,6 +66,25 @@ def write_lineage(folder: Path, phases: Sequence[Mapping[str, Any]] | None) -> N
         json.dump({"phases": list(phases)}, file, indent=1)
 
 
-def pretraining_overlap(weights: str | os.PathLike) -> str:
-    """What is known of the overlap between pretraining and test subjects: `none` (checked) or `unknown`."""
-    return UNKNOWN if read_lineage(weights) is None else NONE
+def pretraining_overlap(weights: str | os.PathLike, datalist: str | os.PathLike, section: str = "test") -> str:
+    """What is known of the overlap between what the weights have seen and the subjects that they are evaluated on.
+
+    Args:
+        weights: a file in the `models` folder of a run.
+        datalist: path of the datalist.
+        section: that is evaluated.
+
+    Returns:
+        `none` for a test set that was checked, `unknown` for weights without a lineage, `yes` for a section that the
+        training used.
+
+    Raises:
+        DatalistError: if the weights have seen a test subject.
+    """
+    lineage = read_lineage(weights)
+    if lineage is None:
+        return "unknown"
+    if section != "test":
+        return "yes"
+    refuse_overlap(lineage, load_datalist(datalist), str(weights))
+    return "none"

@@ -1,8 +1,8 @@
 """The run folder: a bundle that a training run makes of itself, from its first minute on.
 
-    configs/   train.yaml (merged), evaluate.yaml, inference.yaml (standalone), metadata.json, logging.conf
-    models/    model.pt (best), last.pt (everything to resume)
-    metrics.csv, versions.json, lineage.json
+configs/   train.yaml (merged), evaluate.yaml, inference.yaml (standalone), metadata.json, logging.conf
+models/    model.pt (best), last.pt (everything to resume)
+metrics.csv, versions.json, lineage.json
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from typing import Any
 
 import yaml
 from monai.bundle import ConfigParser
+from monai.bundle.utils import ID_SEP_KEY, merge_kv
 
 from monai_tff.bundle.caller import bundle_root, calling_parser
-from monai_tff.bundle.checks import merged_config
 from monai_tff.bundle.lineage import lineage_entry, read_lineage, refuse_overlap, write_lineage
+from monai_tff.bundle.merged import differences, portable_config
 from monai_tff.contract import InputContract
 from monai_tff.data.datalist import load_datalist
-from monai_tff.errors import ConfigError
+from monai_tff.errors import ConfigError, DatalistError
 from monai_tff.handlers.files import replaced_file
 
-PATH_IDS = ("dataset_dir", "datalist", "initial_weights")
-"""Ids whose relative paths are of the working folder; the run folder keeps them absolute."""
+MAY_CHANGE = ("dataset_dir", "datalist", "device", "num_workers", "cache_rate", "cache_workers", "use_tensorboard")
+"""Ids that a continued run may set anew: where it runs, but not what comes out."""
 
 PACKAGES = ("monai_tff", "monai", "torch", "pytorch-ignite", "transformers", "nibabel", "nilearn", "numpy")
 
@@ -52,8 +53,8 @@ def open_run(
         The folder, absolute.
 
     Raises:
-        ConfigError: if the folder holds something and `resume` is not set.
-        DatalistError: if the initial weights have seen a test subject.
+        ConfigError: if the folder holds something and `resume` is not set, or the run to resume had other settings.
+        DatalistError: if the initial weights have seen a test subject, or the run to resume had another split.
     """
     folder = Path(run_dir).resolve()
     checked = load_datalist(datalist)
@@ -62,9 +63,10 @@ def open_run(
         if not resume:
             raise ConfigError(
                 f"{folder}: the run folder is not empty, expected a new or empty one; "
-                "continue that run with --resume true, or choose another run_dir."
+                "continue that run with --resume true (monai_tff run: --resume), or choose another run_dir."
             )
         if (folder / "models" / "last.pt").is_file():
+            _refuse_changes(folder, portable_config(calling_parser()), checked)
             return folder
     (folder / "models").mkdir(parents=True, exist_ok=True)
     _write_configs(folder / "configs", calling_parser(), contract)
@@ -85,6 +87,25 @@ def _lineage(phase: str, datalist: Mapping[str, Any], initial_weights: str | Non
     return [*earlier, entry]
 
 
+def _refuse_changes(folder: Path, train: dict[str, Any], datalist: Mapping[str, Any]) -> None:
+    """What a continued run would do otherwise than its `configs/train.yaml` says is refused."""
+    path = folder / "configs" / "train.yaml"
+    began, now = ConfigParser.load_config_file(path), yaml.safe_load(yaml.safe_dump(train))
+    for key in [*differences(now, began), *differences(began, now)]:
+        if key.partition(ID_SEP_KEY)[0] not in MAY_CHANGE:
+            values = [ConfigParser(config).get(key, "not set") for config in (began, now)]
+            raise ConfigError(
+                f"{path}: {key} was {values[0]} when the run began, but is {values[1]} now; continue with the settings "
+                "it began with, or choose another run_dir."
+            )
+    split = json.loads((folder / "versions.json").read_text(encoding="utf-8"))["split"]
+    if split != datalist["split"]["hash"]:
+        raise DatalistError(
+            f"{datalist['name']}: the split has the hash {datalist['split']['hash']}, but {folder} began with {split}; "
+            "continue with the datalist it began with, or choose another run_dir."
+        )
+
+
 def _versions(datalist: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
@@ -98,16 +119,12 @@ def _write_configs(folder: Path, parser: ConfigParser, contract: InputContract) 
     """Writes the merged training config and what follows from it; the templates come from the bundle that runs."""
     templates = Path(bundle_root()) / "configs"
     folder.mkdir(parents=True, exist_ok=True)
-    train = merged_config(parser)
-    for name in PATH_IDS:
-        value = train.get(name)
-        if isinstance(value, str) and not value.startswith(("$", "@", "%")):
-            train[name] = str(Path(value).resolve())
-    train["run_dir"] = "@bundle_root"
-    train["resume"] = False
+    train = portable_config(parser)
     _write_yaml(folder / "train.yaml", train)
-    evaluate = ConfigParser.load_config_files([folder / "train.yaml", templates / "evaluate.yaml"])
-    _write_yaml(folder / "evaluate.yaml", evaluate)
+    evaluate = ConfigParser(yaml.safe_load(yaml.safe_dump(train)))
+    for key, value in _evaluate_layer(templates).items():
+        merge_kv(evaluate, key, value)
+    _write_yaml(folder / "evaluate.yaml", evaluate.get())  # type: ignore[arg-type]
     inference = ConfigParser.load_config_file(templates / "inference.yaml")
     network = {
         name: parser.get_parsed_content(f"network_def#{name}") if not name.startswith("_") else value
@@ -118,6 +135,14 @@ def _write_configs(folder: Path, parser: ConfigParser, contract: InputContract) 
     _write_yaml(folder / "inference.yaml", inference)
     _write_json(folder / "metadata.json", _metadata(templates / "metadata.json", contract))
     shutil.copyfile(templates / "logging.conf", folder / "logging.conf")
+
+
+def _evaluate_layer(templates: Path) -> dict[str, Any]:
+    """What evaluate.yaml changes in train.yaml: a bundle's is that layer, a run folder's is merged already."""
+    evaluate = ConfigParser.load_config_file(templates / "evaluate.yaml")
+    if "train" not in evaluate:
+        return evaluate
+    return differences(evaluate, ConfigParser.load_config_file(templates / "train.yaml"))
 
 
 def _metadata(template: Path, contract: InputContract) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from types import TracebackType
 from torch import nn
 
 from monai_tff.bundle.caller import calling_parser, config_files
-from monai_tff.bundle.checks import check_config_files, check_known_keys, merged_config
-from monai_tff.errors import user_error_in
+from monai_tff.bundle.checks import check_config_files, check_known_keys
+from monai_tff.bundle.merged import merged_config
+from monai_tff.errors import ConfigError, user_error_in
 from monai_tff.networks import load_pretrained
 
 
@@ -27,6 +28,22 @@ def start() -> None:
     check_known_keys(merged_config(calling_parser()), files[0] if files else None)
     # nilearn, matplotlib and others log at import; their debug lines would bury a run's own
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
+
+
+def check_window(network: nn.Module, window_length: int) -> None:
+    """Refuses a window that the network cannot take, before anything is trained.
+
+    Args:
+        network: one of the TFF networks.
+        window_length: frames in a window.
+
+    Raises:
+        ConfigError: naming the length and the longest one.
+    """
+    longest = getattr(getattr(network, "transformer", None), "max_frames", None)
+    if window_length < 1 or (longest is not None and window_length > longest):
+        wanted = "at least 1" if longest is None else f"1 to {longest} (max_frames)"
+        raise ConfigError(f"window_length is {window_length}, expected {wanted}; change one of the two.")
 
 
 def hand_over(network: nn.Module, initial_weights: str | None) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
-from monai_tff.bundle.checks import check_config_files, check_known_keys, merged_config
+from monai_tff.bundle.checks import check_config_files, check_known_keys
+from monai_tff.bundle.merged import merged_config
+from monai_tff.errors import ConfigError
 
 
 class Workflow(ConfigWorkflow):
@@ -31,5 +33,11 @@ class Workflow(ConfigWorkflow):
         self.properties = None
         self.config_files = files = [config_file] if isinstance(config_file, str) else list(config_file)
         check_config_files(files)
-        super().__init__(config_file=files, **kwargs)
+        try:
+            super().__init__(config_file=files, **kwargs)
+        except KeyError as error:  # of an id below a key that is not there
+            raise ConfigError(
+                f"config id below {error}: there is no such key in {', '.join(map(str, files))} or the overrides, "
+                "expected an id that can be set; check its spelling."
+            ) from error
         check_known_keys(merged_config(self.parser), files[0])

@@ -11,8 +11,12 @@ import typer
 def predict(
     bundle: Annotated[Path, typer.Argument(help="Bundle or run folder (holds configs/inference.yaml and models/).")],
     scans: Annotated[list[Path], typer.Argument(help="4D NIfTI files, or folders that hold them.")],
-    output_dir: Annotated[Path, typer.Option(help="Folder for predictions.csv and predictions.json, or for the reconstructions.")] = Path("predictions"),
-    stride: Annotated[int | None, typer.Option(help="Frames between two windows; default: windows side by side.")] = None,
+    output_dir: Annotated[
+        Path, typer.Option(help="Folder for predictions.csv and predictions.json, or for the reconstructions.")
+    ] = Path("predictions"),
+    stride: Annotated[
+        int | None, typer.Option(help="Frames between two windows; default: windows side by side.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; default: cuda where there is one.")] = None,
 ) -> None:
     """Predict the target of 4D scans."""
@@ -26,22 +30,35 @@ def predict(
     if stride is not None:
         overrides["stride"] = stride
     if device is not None:
-        overrides["device"] = f"$torch.device('{device}')"
+        overrides["device"] = f"$torch.device('{_checked_device(device)}')"
     run_workflow([str(config)], "infer", overrides)
     table = output_dir / "predictions.csv"
     if table.is_file():
         _show(table)
 
 
+def _checked_device(name: str) -> str:
+    import torch
+
+    from monai_tff.errors import ConfigError
+
+    count = torch.cuda.device_count()
+    known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
+    if name not in known:
+        raise ConfigError(f"--device {name}: there is no such device here, expected one of {', '.join(known)}.")
+    return name
+
+
 def _show(path: Path) -> None:
     import pandas as pd
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     predictions = pd.read_csv(path, dtype={"subject": str, "session": str}).dropna(axis="columns", how="all")
-    table = Table(title=str(path))
+    table = Table(title=Text(str(path)))
     for column in predictions.columns:
         table.add_column(column)
     for row in predictions.itertuples(index=False):
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row))
+        table.add_row(*(Text(f"{value:.4g}" if isinstance(value, float) else str(value)) for value in row))
     Console().print(table)

@@ -20,17 +20,18 @@ from monai_tff.metrics import SubjectResult, aggregate, evaluate_units, format_r
 
 
 class PredictionsWriter:
-    """Writes `predictions.csv`, `windows.csv` and `metrics.json` when an evaluation of whole scans has ended.
+    """Writes predictions, window scores and metrics when an evaluation of whole scans has ended.
 
     `predictions.csv` has one row per scoring unit: subject, session, scans, windows, score (probability of class 1;
     `score_0`, `score_1`, ... for several classes; value in the target's units), spread (standard deviation over
     windows, variability within the scans, no uncertainty of the score), truth and, for classes, the name of the
-    predicted one. `windows.csv` has one row per window. `metrics.json` holds the numbers, their 95 % intervals, the
-    warnings and the counts; its closing lines are printed. Scans without labels are scored by session and get
-    predictions only. Every process must take part; the first one writes, each file in one step.
+    predicted one; `predictions.json` is the same as a list of objects. `windows.csv` has one row per window.
+    `metrics.json` holds the numbers, their 95 % intervals, the warnings and the counts; its closing lines are printed.
+    Scans without labels are scored by session and get predictions only. Every process must take part; the first one
+    writes, each file in one step.
 
     Args:
-        output_dir: folder of the three files.
+        output_dir: folder of the files.
         target: what is predicted.
         split: section of the datalist, for the files and the closing lines.
         threshold: probability above which class 1 is named.
@@ -38,6 +39,7 @@ class PredictionsWriter:
         baseline_value: mean of a regression target over the training subjects, to compare with.
         bootstrap_samples: draws of the group bootstrap behind the intervals, 0 for no intervals.
         seed: of the bootstrap.
+        pretraining_overlap: what is known of it, `none` or `unknown`, to be said with the metrics; None says nothing.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class PredictionsWriter:
         baseline_value: float | None = None,
         bootstrap_samples: int = 2000,
         seed: int = 0,
+        pretraining_overlap: str | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.target = target
@@ -60,6 +63,7 @@ class PredictionsWriter:
         self.baseline_value = baseline_value
         self.bootstrap_samples = bootstrap_samples
         self.seed = seed
+        self.pretraining_overlap = pretraining_overlap
         self._rows = WindowRows(target)
 
     def attach(self, engine: Engine) -> None:
@@ -95,12 +99,13 @@ class PredictionsWriter:
         metrics = self.output_dir / "metrics.json"
         metrics.unlink(missing_ok=True)
         _write_table(self.output_dir / "windows.csv", windows)
-        _write_table(self.output_dir / "predictions.csv", self._predictions(units))
-        lines = []
+        predictions = self._predictions(units)
+        _write_table(self.output_dir / "predictions.csv", predictions)
+        _write_json(self.output_dir / "predictions.json", _plain_rows(predictions))
+        lines = [] if self.pretraining_overlap is None else [f"pretraining overlap: {self.pretraining_overlap}"]
         if result is not None:
-            with replaced_file(metrics) as file:
-                file.write((json.dumps(self._report(result, windows), indent=4, allow_nan=False) + "\n").encode())
-            lines = format_result(result, self.target, self.split)
+            _write_json(metrics, self._report(result, windows))
+            lines += format_result(result, self.target, self.split)
         print(f"predictions of {len(units)} scoring units: {self.output_dir / 'predictions.csv'}", *lines, sep="\n")
 
     def _evaluate(self, units: pd.DataFrame) -> SubjectResult:
@@ -129,6 +134,7 @@ class PredictionsWriter:
             "target": {"name": self.target.name, "kind": self.target.kind, "class_names": [*self.target.class_names]},
             "threshold": self.threshold,
             "flat": self.flat,
+            "pretraining_overlap": self.pretraining_overlap,
             "values": {name: _number(value) for name, value in result.values.items()},
             "intervals": {name: [_number(limit) for limit in limits] for name, limits in result.intervals.items()},
             "bootstrap": {"samples": self.bootstrap_samples, "seed": self.seed},
@@ -146,6 +152,17 @@ class PredictionsWriter:
 def _number(value: float) -> float | None:
     """JSON has no NaN."""
     return float(value) if math.isfinite(value) else None
+
+
+def _plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as JSON can hold them: None for what is missing."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+def _write_json(path: Path, content: Any) -> None:
+    with replaced_file(path) as file:
+        file.write((json.dumps(content, indent=4, allow_nan=False) + "\n").encode())
 
 
 def _write_table(path: Path, table: pd.DataFrame) -> None:

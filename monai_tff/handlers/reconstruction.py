@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,6 @@ from monai.utils import CommonKeys
 
 from monai_tff.data.scan import CompactScan
 from monai_tff.handlers.files import replaced_file
-
-logger = logging.getLogger(__name__)
 
 
 def reconstruction_name(scan: str) -> str:
@@ -63,6 +60,11 @@ class ReconstructionWriter:
             engine: the evaluator.
         """
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._say)
+
+    def _say(self, engine: Engine) -> None:
+        if idist.get_rank() == 0:
+            print(f"reconstructions of {engine.state.iteration} scans: {self.output_dir}")
 
     def __call__(self, engine: Engine) -> None:
         """Writes the scan of this iteration."""
@@ -72,7 +74,6 @@ class ReconstructionWriter:
         path = self.output_dir / reconstruction_name(batch["scan"][0])
         with replaced_file(path) as file:
             file.write(_nifti_bytes(volumes, scan))
-        logger.info("wrote %s", path)
 
 
 def _nifti_bytes(volumes: torch.Tensor, scan: CompactScan) -> bytes:
@@ -92,11 +93,15 @@ class LossWriter:
     Args:
         output_dir: folder of the file.
         split: section of the datalist that was evaluated.
+        pretraining_overlap: as for `PredictionsWriter`.
     """
 
-    def __init__(self, output_dir: str | os.PathLike[str], split: str = "test") -> None:
+    def __init__(
+        self, output_dir: str | os.PathLike[str], split: str = "test", pretraining_overlap: str | None = None
+    ) -> None:
         self.output_dir = Path(output_dir)
         self.split = split
+        self.pretraining_overlap = pretraining_overlap
 
     def attach(self, engine: Engine) -> None:
         """Attaches to an evaluator.
@@ -113,6 +118,9 @@ class LossWriter:
         values: dict[str, Any] = {
             name: float(value) for name, value in engine.state.metrics.items() if isinstance(value, (int, float))
         }
+        report = {"split": self.split, "pretraining_overlap": self.pretraining_overlap, "values": values}
         with replaced_file(self.output_dir / "metrics.json") as file:
-            file.write((json.dumps({"split": self.split, "values": values}, indent=4) + "\n").encode())
+            file.write((json.dumps(report, indent=4) + "\n").encode())
+        if self.pretraining_overlap is not None:
+            print(f"pretraining overlap: {self.pretraining_overlap}")
         print(f"{self.split} " + ", ".join(f"{name} {value:.4f}" for name, value in values.items()))

@@ -65,7 +65,12 @@ def test_binary_files_and_closing_lines(tmp_path: Path, capsys: pytest.CaptureFi
     records = _records()
     _evaluate(records, writer, torch.sigmoid)
     folder = tmp_path / "evaluation"
-    assert {path.name for path in folder.iterdir()} == {"predictions.csv", "windows.csv", "metrics.json"}
+    assert {path.name for path in folder.iterdir()} == {
+        "predictions.csv",
+        "predictions.json",
+        "windows.csv",
+        "metrics.json",
+    }
 
     windows = pd.read_csv(folder / "windows.csv", dtype={"subject": str, "session": str})
     assert list(windows) == ["subject", "session", "run", "group", "scan", "window", "truth", "score"]
