@@ -157,12 +157,17 @@ class InputContract:
                     f"{source}: the voxel size is {_times(voxel_size)} mm, expected {_times(self.voxel_size)} mm; "
                     "resample the scan to the training grid."
                 )
-        if repetition_time is not None and self.repetition_time is not None and self.tr_policy == "refuse":
-            if abs(repetition_time - self.repetition_time) > TR_TOLERANCE * self.repetition_time:
-                raise ContractError(
-                    f"{source}: the repetition time is {repetition_time:g} s, expected {self.repetition_time:g} s "
-                    "within 1 %; use scans of that repetition time, or set tr_policy to allow."
-                )
+        self._check_repetition_time(source, repetition_time)
+
+    def _check_repetition_time(self, source: str, found: float | None) -> None:
+        expected = self.repetition_time
+        if found is None or expected is None or self.tr_policy == "allow":
+            return
+        if abs(found - expected) > TR_TOLERANCE * expected:
+            raise ContractError(
+                f"{source}: the repetition time is {found:g} s, expected {expected:g} s within 1 %; use scans of that "
+                "repetition time, or set tr_policy to allow."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """The contract as plain lists, numbers and strings, ready for JSON or YAML."""

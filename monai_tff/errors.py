@@ -1,7 +1,14 @@
-"""Errors a user can cause: each message is one sentence that names the file or key, what was found, what was
-expected and the way out. The command line prints the sentence alone and exits with a code other than 0."""
+"""Errors a user can cause.
+
+Each message is one sentence that names the file or key, what was found, what was expected and the way out. The
+command line prints the sentence alone and exits with a code other than 0.
+"""
 
 from __future__ import annotations
+
+import re
+
+_IN_TRACEBACK = re.compile(r"^monai_tff\.errors\.(\w+): (.+)$", re.MULTILINE)
 
 
 class UserError(ValueError):
@@ -45,6 +52,11 @@ def user_error_in(error: BaseException) -> UserError | None:
     while current is not None and id(current) not in seen:
         if isinstance(current, UserError):
             return current
+        # a worker process of a DataLoader hands over its traceback as text
+        from_worker = _IN_TRACEBACK.findall(str(current))
+        if from_worker:
+            name, sentence = from_worker[-1]
+            return globals()[name](sentence)
         seen.add(id(current))
         current = current.__cause__ or current.__context__
     return None

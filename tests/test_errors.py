@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import torch
 
 from monai_tff import errors
 from monai_tff.errors import ConfigError, ScanError, UserError, user_error_in
@@ -52,3 +53,18 @@ def test_a_chain_that_bites_its_tail_ends() -> None:
     first, second = RuntimeError("first"), RuntimeError("second")
     first.__cause__, second.__cause__ = second, first
     assert user_error_in(first) is None
+
+
+def test_an_error_in_a_worker_process_is_found():
+    class Failing(torch.utils.data.Dataset):
+        def __len__(self) -> int:
+            return 1
+
+        def __getitem__(self, index: int):
+            raise ScanError("scan.nii.gz: is 3D, expected 4D.")
+
+    with pytest.raises(RuntimeError) as caught:
+        next(iter(torch.utils.data.DataLoader(Failing(), num_workers=1)))
+    found = user_error_in(caught.value)
+    assert isinstance(found, ScanError)
+    assert str(found) == "scan.nii.gz: is 3D, expected 4D."

@@ -37,7 +37,7 @@ class WindowDataset(CacheDataset):
 
     Args:
         data: records, see `monai_tff.data.datalist.load_records`.
-        transform: deterministic chain that ends in `PackScand`.
+        transform: deterministic chain that ends in `LoadScand`.
         window_length: frames in a window.
         cache_rate: share of the scans that stays in memory.
         num_workers: threads that fill the cache.
@@ -67,7 +67,9 @@ class WindowDataset(CacheDataset):
         """The whole record of one scan, its compact scan under `image`."""
         return self._transform(index)
 
-    def __getitem__(self, index: WindowIndex | tuple[int, int, int]) -> dict[str, Any]:
+    def __getitem__(  # type: ignore[override]  # a window is asked for, not a scan
+        self, index: WindowIndex | tuple[int, int, int]
+    ) -> dict[str, Any]:
         """Cuts one window.
 
         Returns:
@@ -189,4 +191,3 @@ def collate_records(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]
     """
     keys = dict.fromkeys(key for record in records for key in record)
     return {key: [record.get(key) for record in records] for key in keys}
-

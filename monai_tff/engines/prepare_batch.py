@@ -123,7 +123,7 @@ class PrepareScan(PrepareBatch):
         """
         scans = batchdata["image"]
         if len(scans) != 1:
-            raise ValueError(f"a whole scan is evaluated at a time, but the batch holds {len(scans)}; use batch_size 1.")
+            raise ValueError(f"one whole scan is evaluated at a time, the batch holds {len(scans)}; use batch_size 1.")
         return scans[0], None
 
 
@@ -134,4 +134,6 @@ def _augmented(
 ) -> torch.Tensor:
     if augmentation is None:
         return images
-    return torch.stack([augmentation(image, seed) for image, seed in zip(images, batchdata["seed"], strict=True)])
+    augmented = [augmentation(image, seed) for image, seed in zip(images, batchdata["seed"], strict=True)]
+    # frame-major memory, as unpacked: the network then folds frames into the batch without a copy
+    return torch.stack([image.movedim(-1, 0) for image in augmented]).movedim(1, -1)

@@ -12,7 +12,7 @@ from monai_tff.data.scan import CompactScan
 from monai_tff.transforms.temporal import window_starts
 
 
-def plain_network(network: torch.nn.Module) -> torch.nn.Module:
+def plain_network(network: Any) -> Any:
     """The network itself, without the wrappers of distributed training and torch.compile."""
     while True:
         inner = getattr(network, "_orig_mod", None) or getattr(network, "module", None)
@@ -50,9 +50,7 @@ class TemporalInferer(Inferer):
         """First frames of the windows of a scan of `num_frames` frames."""
         return window_starts(num_frames, self.window_length, self.stride)
 
-    def __call__(
-        self, inputs: CompactScan | torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any
-    ) -> torch.Tensor:
+    def __call__(self, inputs: CompactScan | torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Applies the network to a scan.
 
         Args:
@@ -82,9 +80,7 @@ class TemporalInferer(Inferer):
             length = min(self.frames_per_batch, scan.num_frames - start)
             yield scan.window(start, length).to(device).unpack()[None]
 
-    def _reconstructed(
-        self, network: torch.nn.Module, codes: torch.Tensor, starts: list[int], scan: CompactScan
-    ) -> torch.Tensor:
+    def _reconstructed(self, network: Any, codes: torch.Tensor, starts: list[int], scan: CompactScan) -> torch.Tensor:
         volumes = torch.zeros((scan.num_frames, *scan.mask.shape), device="cpu")
         counts = torch.zeros(scan.num_frames)
         for start in starts:

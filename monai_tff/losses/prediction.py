@@ -30,7 +30,9 @@ def prediction_loss(
         ConfigError: for class weights with the published head, which had none.
     """
     if paper_head and class_weights is not None:
-        raise ConfigError("weight_classes: is true, expected false with paper_head, whose published loss has no class weights.")
+        raise ConfigError(
+            "weight_classes: is true, expected false with paper_head, whose published loss has no class weights."
+        )
     if target.kind == "regression":
         return nn.L1Loss()
     weights = None if class_weights is None else torch.as_tensor(class_weights, dtype=torch.float32)

@@ -107,7 +107,11 @@ def test_worker_processes_change_nothing(dataset, num_workers):
         num_workers=num_workers,
         collate_fn=collate_records,
     )
-    seen = [(start, image.values.double().sum().item()) for b in loader for start, image in zip(b["window"], b["image"], strict=True)]
+    seen = [
+        (start, image.values.double().sum().item())
+        for b in loader
+        for start, image in zip(b["window"], b["image"], strict=True)
+    ]
     expected = [
         (w.start, dataset.scan(w.scan)["image"].window(w.start, 5).values.double().sum().item())
         for w in RandomWindowSampler(dataset, seed=1)
