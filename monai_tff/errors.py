@@ -50,13 +50,13 @@ def user_error_in(error: BaseException) -> UserError | None:
     seen: set[int] = set()
     current: BaseException | None = error
     while current is not None and id(current) not in seen:
-        if isinstance(current, UserError):
-            return current
         # a worker process of a DataLoader hands over its traceback as text
         from_worker = _IN_TRACEBACK.findall(str(current))
         if from_worker:
             name, sentence = from_worker[-1]
             return globals()[name](sentence)
+        if isinstance(current, UserError):
+            return current
         seen.add(id(current))
         current = current.__cause__ or current.__context__
     return None

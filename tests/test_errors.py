@@ -63,7 +63,7 @@ def test_an_error_in_a_worker_process_is_found():
         def __getitem__(self, index: int):
             raise ScanError("scan.nii.gz: is 3D, expected 4D.")
 
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(ScanError, match="Traceback") as caught:
         next(iter(torch.utils.data.DataLoader(Failing(), num_workers=1)))
     found = user_error_in(caught.value)
     assert isinstance(found, ScanError)
