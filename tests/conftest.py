@@ -1,4 +1,4 @@
-"""A small simulated cohort that the tests of the bundles and commands share."""
+"""What the tests of the bundles and commands share: a small simulated cohort, tiny runs on it, and ways to start one."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
 # Set before torch is imported: the tests' networks are too small to gain from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parents[1]
+DEMO = "monai_tff:configs/experiments/demo.yaml"
 SPATIAL_SIZE = [8, 10, 9]
 SMALL = {
     "spatial_size": SPATIAL_SIZE,
     "hidden_size": 32,
     "window_length": 5,
-    "use_perceptual": False,
     "use_tensorboard": False,
     "max_epochs": 2,
     "batch_size": 4,
@@ -54,12 +57,68 @@ def run_python(*arguments: str, folder: Path | None = None, timeout: float = 300
 
 
 @pytest.fixture
-def stock(tmp_path: Path):
+def stock(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Calls `python -m monai.bundle run ID` in an empty folder: stock(id, [config files], key=value, ...)."""
 
-    def call(run_id: str, config_files: list[str | Path], **overrides: object) -> subprocess.CompletedProcess[str]:
-        files = json.dumps([str(file) for file in config_files])
-        options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
-        return run_python("-m", "monai.bundle", "run", run_id, "--config_file", files, *options, folder=tmp_path)
+    def call(
+        run_id: str, config_files: list[str | Path] | tuple[str, ...], **overrides: object
+    ) -> subprocess.CompletedProcess[str]:
+        return run_python(*stock_arguments(run_id, config_files, overrides), folder=tmp_path)
 
     return call
+
+
+def stock_arguments(run_id: str, config_files: Any, overrides: dict[str, Any]) -> list[str]:
+    files = json.dumps([str(file) for file in config_files])
+    options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
+    return ["-m", "monai.bundle", "run", run_id, "--config_file", files, *options]
+
+
+@pytest.fixture(scope="session")
+def command() -> Callable[..., Result]:
+    """Calls a command of `python -m monai_tff` in this process: command("predict", ...)."""
+    from monai_tff.cli.app import build_app
+
+    return lambda *arguments: CliRunner().invoke(build_app(), [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="session")
+def small() -> dict[str, Any]:
+    """Overrides that make any phase a matter of a second on the shared cohort."""
+    return dict(SMALL)
+
+
+@pytest.fixture(scope="session")
+def phases() -> dict[str, Any]:
+    """The three phases of the demo: config files and overrides."""
+    from monai_tff.bundle.experiment import read_experiment
+
+    return {phase.name: phase for phase in read_experiment(DEMO).phases}
+
+
+@pytest.fixture(scope="session")
+def runs(cohort: SimpleNamespace, command: Callable[..., Result], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The three phases and the evaluation, as `monai_tff run` makes them: run folders by phase, and the result."""
+    folder = tmp_path_factory.mktemp("runs") / "sex"
+    settings = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
+    paths = ["--run-dir", folder, "--dataset-dir", cohort.folder, "--datalist", cohort.datalists["sex"]]
+    result = command("run", DEMO, *paths, *settings, "--set", "autoencoder:window_length=1")
+    assert result.exit_code == 0, result.output
+    names = ("autoencoder", "transformer", "finetune")
+    return SimpleNamespace(folder=folder, result=result, **{name: folder / name for name in names})
+
+
+@pytest.fixture(scope="session")
+def finetuned(
+    cohort: SimpleNamespace, phases: dict[str, Any], runs: Any, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Run folders of the third phase for the three kinds of target, by target; those of age and site start anew."""
+    from monai_tff.bundle.experiment import run_workflow
+
+    folders = {"sex": runs.finetune}
+    for target in ("age", "site"):
+        folders[target] = tmp_path_factory.mktemp("runs") / target
+        places = {"dataset_dir": str(cohort.folder), "datalist": str(cohort.datalists[target])}
+        values = {**phases["finetune"].overrides, **SMALL, **places, "run_dir": str(folders[target])}
+        run_workflow(list(phases["finetune"].config_files), "train", values)
+    return folders

@@ -15,6 +15,7 @@ from monai.bundle import ConfigComponent, ConfigParser
 from monai.bundle.config_item import ComponentLocator
 from monai.bundle.properties import InferProperties, TrainProperties
 from monai.bundle.utils import ID_SEP_KEY
+from monai.utils import BundlePropertyConfig
 
 from monai_tff.errors import ConfigError
 
@@ -66,32 +67,37 @@ def _check_node(path: Path, node: yaml.Node) -> None:
     elif isinstance(node, yaml.SequenceNode):
         for value in node.value:
             _check_node(path, value)
-    elif node.tag == TEXT_TAG and node.style is None and path.suffix != ".json" and TEXT_NUMBER.fullmatch(node.value):
+    elif isinstance(node, yaml.ScalarNode) and path.suffix != ".json" and _is_text_number(node):
         raise ConfigError(
             f"{path}: YAML reads {node.value} on line {node.start_mark.line + 1} as text, expected a number; write it "
             "with a point and a signed exponent, such as 1.0e-4."
         )
 
 
-def check_known_keys(config: Mapping[str, Any], base_file: str | Path | None = None) -> None:
+def _is_text_number(node: yaml.ScalarNode) -> bool:
+    return node.tag == TEXT_TAG and node.style is None and TEXT_NUMBER.fullmatch(node.value) is not None
+
+
+def check_known_keys(config: Mapping[str, Any], base_files: Sequence[str | Path]) -> None:
     """Refuses keys that nothing uses and arguments that their component does not take.
 
-    A key is known if the base file has it, if another value refers to it, or if MONAI runs it or lists it as a
+    A key is known if a base file has it, if another value refers to it, or if MONAI runs it or lists it as a
     property; so a misspelt override is found without a second list of keys to keep.
 
     Args:
         config: the merged configuration before it is parsed.
-        base_file: the first of the merged config files; None where it is not known.
+        base_files: the first of the merged config files; where it is not known, all that it can have been.
 
     Raises:
         ConfigError: naming the key, and the nearest known one.
     """
     references = set(_references(config))
-    known = {prop["id"] for prop in (*TrainProperties.values(), *InferProperties.values()) if "id" in prop}
+    properties = (*TrainProperties.values(), *InferProperties.values())
+    known = {str(found[BundlePropertyConfig.ID]) for found in properties if BundlePropertyConfig.ID in found}
     known |= {ID_SEP_KEY.join(parts[:i]) for parts in _parts(known | references) for i in range(1, len(parts) + 1)}
     known |= set(WORKFLOW_IDS)
-    if base_file is not None:
-        known |= set(_plain_keys(ConfigParser.load_config_file(base_file)))
+    for file in base_files:
+        known |= set(_plain_keys(ConfigParser.load_config_file(file)))
     for key in _plain_keys(config):
         if key not in known:
             near = difflib.get_close_matches(key, sorted(known | set(_plain_keys(config)) - {key}), n=1)

@@ -19,7 +19,7 @@ def merged_config(parser: ConfigParser) -> dict[str, Any]:
     Returns:
         A plain dictionary that YAML can hold.
     """
-    config = dict(parser.get())  # type: ignore[arg-type]
+    config = dict(parser.get())
     config.pop(ConfigParser.meta_key, None)
     return config
 

@@ -124,7 +124,7 @@ def _write_configs(folder: Path, parser: ConfigParser, contract: InputContract) 
     evaluate = ConfigParser(yaml.safe_load(yaml.safe_dump(train)))
     for key, value in _evaluate_layer(templates).items():
         merge_kv(evaluate, key, value)
-    _write_yaml(folder / "evaluate.yaml", evaluate.get())  # type: ignore[arg-type]
+    _write_yaml(folder / "evaluate.yaml", evaluate.get())
     inference = ConfigParser.load_config_file(templates / "inference.yaml")
     network = {
         name: parser.get_parsed_content(f"network_def#{name}") if not name.startswith("_") else value

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from types import TracebackType
 
 from torch import nn
 
-from monai_tff.bundle.caller import calling_parser, config_files
+from monai_tff.bundle.caller import bundle_root, calling_parser, config_files
 from monai_tff.bundle.checks import check_config_files, check_known_keys
 from monai_tff.bundle.merged import merged_config
 from monai_tff.errors import ConfigError, user_error_in
@@ -25,7 +26,9 @@ def start() -> None:
         sys.excepthook = _sentence_last
     files = config_files()
     check_config_files(files)
-    check_known_keys(merged_config(calling_parser()), files[0] if files else None)
+    # a plain ConfigWorkflow that was made in Python does not keep the names of its files
+    folder = Path(bundle_root()) / "configs"
+    check_known_keys(merged_config(calling_parser()), files[:1] or sorted(folder.glob("*.yaml")))
     # nilearn, matplotlib and others log at import; their debug lines would bury a run's own
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
 

@@ -30,7 +30,7 @@ class Workflow(ConfigWorkflow):
     """
 
     def __init__(self, config_file: str | Sequence[str], **kwargs: Any) -> None:
-        self.properties = None
+        self.properties = None  # type: ignore[assignment]  # MONAI reads it at each assignment that follows
         self.config_files = files = [config_file] if isinstance(config_file, str) else list(config_file)
         check_config_files(files)
         try:
@@ -40,4 +40,4 @@ class Workflow(ConfigWorkflow):
                 f"config id below {error}: there is no such key in {', '.join(map(str, files))} or the overrides, "
                 "expected an id that can be set; check its spelling."
             ) from error
-        check_known_keys(merged_config(self.parser), files[0])
+        check_known_keys(merged_config(self.parser), files[:1])

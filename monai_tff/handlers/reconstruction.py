@@ -68,9 +68,10 @@ class ReconstructionWriter:
 
     def __call__(self, engine: Engine) -> None:
         """Writes the scan of this iteration."""
-        batch = engine.state.batch
+        state: Any = engine.state
+        batch = state.batch
         scan: CompactScan = batch[CommonKeys.IMAGE][0]
-        volumes = engine.state.output[CommonKeys.PRED][0, 0]  # [H, W, D, T]
+        volumes = state.output[CommonKeys.PRED][0, 0]  # [H, W, D, T]
         path = self.output_dir / reconstruction_name(batch["scan"][0])
         with replaced_file(path) as file:
             file.write(_nifti_bytes(volumes, scan))
