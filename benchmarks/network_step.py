@@ -30,9 +30,9 @@ CASES = [
     ("reconstructor", MIDDLE, 160, 1, 20),
     ("predictor", MIDDLE, 160, 3, 20),
 ]
-HCP_CASES = [("reconstructor", HCP, 2640, 1, 4), ("predictor", HCP, 2640, 1, 4)]
+HCP_CASES = [("reconstructor", HCP, 2640, 1, 1), ("predictor", HCP, 2640, 1, 1)]
 NETWORKS = {"reconstructor": (TFFReconstructor, 0.2), "predictor": (TFFPredictor, 0.35)}
-MIN_ROUNDS = 5
+MIN_ROUNDS = 4
 
 
 def step_seconds(network: nn.Module, image: torch.Tensor) -> float:
