@@ -1,4 +1,4 @@
-"""What the tests of the bundles and commands share: a small simulated cohort, tiny runs on it, and ways to start one."""
+"""What tests of bundles and commands share: a small simulated cohort, tiny runs on it, and ways to start one."""
 
 from __future__ import annotations
 
@@ -56,22 +56,26 @@ def run_python(*arguments: str, folder: Path | None = None, timeout: float = 300
     )
 
 
+@pytest.fixture(scope="session")
+def stock_arguments() -> Callable[..., list[str]]:
+    """Arguments of Python for `monai.bundle run`: stock_arguments(id, [config files], {key: value, ...})."""
+
+    def arguments(run_id: str, config_files: Any, overrides: dict[str, Any]) -> list[str]:
+        files = json.dumps([str(file) for file in config_files])
+        options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
+        return ["-m", "monai.bundle", "run", run_id, "--config_file", files, *options]
+
+    return arguments
+
+
 @pytest.fixture
-def stock(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def stock(tmp_path: Path, stock_arguments: Callable[..., list[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Calls `python -m monai.bundle run ID` in an empty folder: stock(id, [config files], key=value, ...)."""
 
-    def call(
-        run_id: str, config_files: list[str | Path] | tuple[str, ...], **overrides: object
-    ) -> subprocess.CompletedProcess[str]:
+    def call(run_id: str, config_files: Any, **overrides: object) -> subprocess.CompletedProcess[str]:
         return run_python(*stock_arguments(run_id, config_files, overrides), folder=tmp_path)
 
     return call
-
-
-def stock_arguments(run_id: str, config_files: Any, overrides: dict[str, Any]) -> list[str]:
-    files = json.dumps([str(file) for file in config_files])
-    options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
-    return ["-m", "monai.bundle", "run", run_id, "--config_file", files, *options]
 
 
 @pytest.fixture(scope="session")

@@ -14,9 +14,9 @@ import yaml
 from monai.bundle import ConfigComponent, ConfigParser
 from monai.bundle.config_item import ComponentLocator
 from monai.bundle.properties import InferProperties, TrainProperties
-from monai.bundle.utils import ID_SEP_KEY
 from monai.utils import BundlePropertyConfig
 
+from monai_tff.bundle.merged import SEPARATOR
 from monai_tff.errors import ConfigError
 
 WORKFLOW_IDS = ("imports", "initialize", "run", "finalize", "training", "evaluating", "inferring", "_meta_")
@@ -93,8 +93,10 @@ def check_known_keys(config: Mapping[str, Any], base_files: Sequence[str | Path]
     """
     references = set(_references(config))
     properties = (*TrainProperties.values(), *InferProperties.values())
-    known = {str(found[BundlePropertyConfig.ID]) for found in properties if BundlePropertyConfig.ID in found}
-    known |= {ID_SEP_KEY.join(parts[:i]) for parts in _parts(known | references) for i in range(1, len(parts) + 1)}
+    known = {
+        _with_hashes(str(found[BundlePropertyConfig.ID])) for found in properties if BundlePropertyConfig.ID in found
+    }
+    known |= {SEPARATOR.join(parts[:i]) for parts in _parts(known | references) for i in range(1, len(parts) + 1)}
     known |= set(WORKFLOW_IDS)
     for file in base_files:
         known |= set(_plain_keys(ConfigParser.load_config_file(file)))
@@ -107,7 +109,7 @@ def check_known_keys(config: Mapping[str, Any], base_files: Sequence[str | Path]
 
 
 def _parts(ids: set[str]) -> list[list[str]]:
-    return [name.split(ID_SEP_KEY) for name in ids]
+    return [name.split(SEPARATOR) for name in ids]
 
 
 def _references(value: Any) -> Iterator[str]:
@@ -119,7 +121,11 @@ def _references(value: Any) -> Iterator[str]:
             yield from _references(item)
     elif isinstance(value, str):
         for name in REFERENCE.findall(value):
-            yield name.replace("::", ID_SEP_KEY)
+            yield _with_hashes(name)
+
+
+def _with_hashes(name: str) -> str:
+    return name.replace("::", SEPARATOR)
 
 
 def _plain_keys(config: Mapping[str, Any]) -> list[str]:
@@ -128,7 +134,7 @@ def _plain_keys(config: Mapping[str, Any]) -> list[str]:
     for group in ("train", "validate"):
         members = config.get(group)
         if isinstance(members, Mapping):
-            keys += [f"{group}{ID_SEP_KEY}{member}" for member in members]
+            keys += [f"{group}{SEPARATOR}{member}" for member in members]
     return keys
 
 
@@ -137,10 +143,10 @@ def _check_arguments(value: Any, key: str, locator: ComponentLocator) -> None:
         if isinstance(value.get("_target_"), str) and not value["_target_"].startswith(("$", "@", "%")):
             _check_component(value, key, locator)
         for name, item in value.items():
-            _check_arguments(item, f"{key}{ID_SEP_KEY}{name}" if key else str(name), locator)
+            _check_arguments(item, f"{key}{SEPARATOR}{name}" if key else str(name), locator)
     elif isinstance(value, list):
         for i, item in enumerate(value):
-            _check_arguments(item, f"{key}{ID_SEP_KEY}{i}", locator)
+            _check_arguments(item, f"{key}{SEPARATOR}{i}", locator)
 
 
 def _check_component(config: Mapping[str, Any], key: str, locator: ComponentLocator) -> None:
@@ -156,7 +162,7 @@ def _check_component(config: Mapping[str, Any], key: str, locator: ComponentLoca
         if argument not in taken and (argument.startswith("_") or "**" not in taken):
             near = difflib.get_close_matches(argument, taken, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else f"; it takes {', '.join(taken)}."
-            raise ConfigError(f"config key '{key}{ID_SEP_KEY}{argument}': {name} takes no such argument{hint}")
+            raise ConfigError(f"config key '{key}{SEPARATOR}{argument}': {name} takes no such argument{hint}")
 
 
 def _parameters(target: Any) -> list[str]:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
-from monai.bundle.utils import ID_SEP_KEY
+
+SEPARATOR = "#"
+"""Between the parts of an id, as the bundles write it; MONAI knows `::` too."""
 
 PATH_IDS = ("dataset_dir", "datalist", "initial_weights", "perceptual_weights")
 """Ids whose relative paths are of the working folder; the run folder keeps them absolute."""
@@ -56,7 +58,7 @@ def differences(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str,
     for key, value in config.items():
         old = base.get(key)
         if key in base and isinstance(value, Mapping) and isinstance(old, Mapping) and set(old) <= set(value):
-            found |= {f"{key}{ID_SEP_KEY}{name}": item for name, item in differences(value, old).items()}
+            found |= {f"{key}{SEPARATOR}{name}": item for name, item in differences(value, old).items()}
         elif key not in base or value != old:
             found[key] = value
     return found

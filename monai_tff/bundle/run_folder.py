@@ -18,11 +18,11 @@ from typing import Any
 
 import yaml
 from monai.bundle import ConfigParser
-from monai.bundle.utils import ID_SEP_KEY, merge_kv
+from monai.bundle.utils import merge_kv
 
 from monai_tff.bundle.caller import bundle_root, calling_parser
 from monai_tff.bundle.lineage import lineage_entry, read_lineage, refuse_overlap, write_lineage
-from monai_tff.bundle.merged import differences, portable_config
+from monai_tff.bundle.merged import SEPARATOR, differences, portable_config
 from monai_tff.contract import InputContract
 from monai_tff.data.datalist import load_datalist
 from monai_tff.errors import ConfigError, DatalistError
@@ -92,7 +92,7 @@ def _refuse_changes(folder: Path, train: dict[str, Any], datalist: Mapping[str, 
     path = folder / "configs" / "train.yaml"
     began, now = ConfigParser.load_config_file(path), yaml.safe_load(yaml.safe_dump(train))
     for key in [*differences(now, began), *differences(began, now)]:
-        if key.partition(ID_SEP_KEY)[0] not in MAY_CHANGE:
+        if key.partition(SEPARATOR)[0] not in MAY_CHANGE:
             values = [ConfigParser(config).get(key, "not set") for config in (began, now)]
             raise ConfigError(
                 f"{path}: {key} was {values[0]} when the run began, but is {values[1]} now; continue with the settings "
