@@ -260,6 +260,8 @@ def test_full_length_scan_goes_through_prediction(monkeypatch: pytest.MonkeyPatc
     predictions = pd.read_csv(output / "predictions.csv", dtype={"subject": str})
     assert list(predictions["subject"]) == ["02"]
     assert predictions["score"][0] == pytest.approx(windows["score"].mean(), abs=1e-6)
+    (row,) = json.loads((output / "predictions.json").read_text())
+    assert row["score"] == pytest.approx(predictions["score"][0], abs=1e-6)
 
 
 def test_sixteen_frames_are_too_few_for_a_window_of_twenty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
