@@ -13,9 +13,10 @@ import json
 from pathlib import Path
 
 import pandas as pd
+from small_study import cohort, describe, run
+
 from monai_tff.contract import Target
 from monai_tff.metrics import evaluate_units, format_result
-from small_study import cohort, describe, run
 
 RESULTS = Path(__file__).parent / "results"
 ALLOWED = (0.40, 0.60)
