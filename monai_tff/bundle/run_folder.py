@@ -21,6 +21,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.utils import merge_kv
 
 from monai_tff.bundle.caller import bundle_root, calling_parser
+from monai_tff.bundle.checks import check_config_files
 from monai_tff.bundle.lineage import lineage_entry, read_lineage, refuse_overlap, write_lineage
 from monai_tff.bundle.merged import SEPARATOR, differences, portable_config
 from monai_tff.contract import InputContract
@@ -28,8 +29,11 @@ from monai_tff.data.datalist import load_datalist
 from monai_tff.errors import ConfigError, DatalistError
 from monai_tff.handlers.files import replaced_file
 
-MAY_CHANGE = ("dataset_dir", "datalist", "device", "num_workers", "cache_rate", "cache_workers", "use_tensorboard")
-"""Ids that a continued run may set anew: where it runs, but not what comes out."""
+MAY_CHANGE = (
+    *("dataset_dir", "datalist", "initial_weights", "device", "num_workers", "cache_rate", "cache_workers"),
+    "use_tensorboard",
+)
+"""Ids that a continued run may set anew: they say where it runs, not what comes out."""
 
 PACKAGES = ("monai_tff", "monai", "torch", "pytorch-ignite", "transformers", "nibabel", "nilearn", "numpy")
 
@@ -90,6 +94,7 @@ def _lineage(phase: str, datalist: Mapping[str, Any], initial_weights: str | Non
 def _refuse_changes(folder: Path, train: dict[str, Any], datalist: Mapping[str, Any]) -> None:
     """What a continued run would do otherwise than its `configs/train.yaml` says is refused."""
     path = folder / "configs" / "train.yaml"
+    check_config_files([path])
     began, now = ConfigParser.load_config_file(path), yaml.safe_load(yaml.safe_dump(train))
     for key in [*differences(now, began), *differences(began, now)]:
         if key.partition(SEPARATOR)[0] not in MAY_CHANGE:

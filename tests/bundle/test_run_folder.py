@@ -88,6 +88,16 @@ def test_the_saved_configuration_alone_gives_the_same_weights(phase: str, runs: 
         assert anew.read_text() == saved.read_text()
 
 
+def test_the_hardware_does_not_change_the_result(runs: Any, tmp_path: Path) -> None:
+    """Windows are drawn from (seed, epoch, scan, draw), never from the state of a worker or a cache."""
+    hardware = {"run_dir": str(tmp_path / "run"), "num_workers": 2, "cache_rate": 0.4, "cache_workers": 1}
+    run_workflow([str(runs.autoencoder / "configs" / "train.yaml")], "train", hardware)
+    first, again = (
+        torch.load(folder / "models" / "last.pt", weights_only=True) for folder in (runs.autoencoder, tmp_path / "run")
+    )
+    assert [name for name in first["model"] if not torch.equal(first["model"][name], again["model"][name])] == []
+
+
 def test_a_saved_configuration_with_changes_makes_a_whole_bundle(runs: Any, tmp_path: Path) -> None:
     """evaluate.yaml of the new run follows the change, although its template is a run folder's merged one."""
     changes = {"run_dir": str(tmp_path / "wider"), "hidden_size": 48, "initial_weights": None, "max_epochs": 1}

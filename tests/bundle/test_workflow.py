@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from monai.bundle import create_workflow
 
 from monai_tff.bundle import Workflow
 from monai_tff.errors import ConfigError
@@ -35,6 +36,12 @@ def workflow(layers: dict[Path, str], **overrides: Any) -> Workflow:
 def test_what_is_wrong_is_named(layer: str, overrides: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):
         workflow({tmp_path / "layer.yaml": layer}, **overrides)
+
+
+def test_the_stock_command_takes_it() -> None:
+    """`--workflow_name monai_tff.bundle.Workflow` checks before anything is parsed."""
+    with pytest.raises(ConfigError, match="max_epochz"):
+        create_workflow("monai_tff.bundle.Workflow", config_file=str(TRAIN), logging_file=False, max_epochz=5)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,23 @@ def test_what_is_wrong_is_one_line(
     assert line.startswith("error: ")
     assert message in line
     assert not (tmp_path / "run").exists()
+
+
+def test_an_experiment_that_was_interrupted_is_continued(
+    runs: Any, cohort: Any, small: dict[str, Any], command: Command, tmp_path: Path
+) -> None:
+    """Killed after the training of the last phase, and moved: nothing is trained again, the evaluation is made."""
+    folder = Path(shutil.copytree(runs.folder, tmp_path / "moved"))
+    (folder / "finetune" / "finished").unlink()
+    shutil.rmtree(folder / "finetune" / "evaluation")
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")}
+    settings = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
+    places = ["--run-dir", folder, "--dataset-dir", cohort.folder, "--datalist", cohort.datalists["sex"]]
+    result = command("run", DEMO, *places, *settings, "--set", "autoencoder:window_length=1", "--resume")
+    assert result.exit_code == 0, result.output
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")} == before
+    metrics = [(run / "finetune" / "evaluation" / "metrics.json").read_text() for run in (folder, runs.folder)]
+    assert metrics[0] == metrics[1]
 
 
 def test_a_finished_run_is_not_overwritten(runs: Any, cohort: Any, small: dict[str, Any], command: Command) -> None:

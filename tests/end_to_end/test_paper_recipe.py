@@ -15,7 +15,7 @@ from monai_tff.bundle.experiment import read_experiment, run_experiment, run_wor
 pytestmark = pytest.mark.end_to_end
 # What belongs to the cohort and its grid, not to the recipe.
 COHORT = {"spatial_size": [8, 10, 9], "crop": None, "trim": 0, "voxel_size": None, "repetition_time": 2.0}
-TINY = {"hidden_size": 32, "max_epochs": 2, "val_iterations": 1, "use_tensorboard": False}
+TINY = {"hidden_size": 32, "max_epochs": 2, "val_iterations": 1}
 
 
 def overrides(cohort: Any, target: str) -> dict[str, Any]:
@@ -60,10 +60,14 @@ def test_the_best_weights_are_of_the_published_choice(paper_run: Path) -> None:
 
 
 def test_validation_in_the_middle_of_an_epoch(paper_run: Path) -> None:
-    """12 windows in batches of 3, validated after every step and at both ends of an epoch."""
+    """24 windows in batches of 3, validated after every step and at both ends of an epoch."""
     table = pd.read_csv(paper_run / "finetune" / "metrics.csv")
     validated = table[(table["split"] == "validation") & (table["name"] == "auroc")]
     assert set(validated["iteration"]) == set(range(1, 17))
+
+
+def test_tensorboard_has_training_and_validation(paper_run: Path) -> None:
+    assert len(list((paper_run / "finetune" / "tensorboard").glob("events.out.tfevents.*"))) == 2
 
 
 def test_scores_are_flat_means_of_probabilities(paper_run: Path) -> None:
