@@ -12,7 +12,7 @@ from typing import Any
 from monai_tff.data.find_scans import find_scans
 
 _HOMES = {
-    "checking": ("check_header", "check_headers"),
+    "checking": ("check_cohort", "check_header", "check_headers"),
     "cohorts": ("read_bids",),
     "datalist": ("build_datalist", "load_datalist", "load_records", "target_of", "write_datalist"),
     "frames": ("StoredFrames",),
@@ -23,7 +23,7 @@ _HOMES = {
     "mask_files": ("check_mask_grid", "find_mask"),
     "masking": ("choose_mask",),
     "packing": ("pack",),
-    "simulate": ("simulate_cohort",),
+    "simulate": ("PlantedEffect", "SimulationOptions", "simulate_cohort"),
     "scan": ("CompactScan", "unpack_windows"),
     "windows": ("EveryWindowSampler", "RandomWindowSampler", "WindowDataset", "WindowIndex", "collate_records"),
 }

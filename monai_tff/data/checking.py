@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from monai_tff.contract import InputContract
+from monai_tff.data.datalist import load_datalist, load_records
 from monai_tff.data.header import ScanHeader, read_header
 from monai_tff.data.mask_files import check_mask_grid, find_mask
+from monai_tff.data.splits import SECTIONS
 from monai_tff.errors import ConfigError, UserError
 from monai_tff.transforms.spatial import cropped_size
 
@@ -64,6 +66,26 @@ def check_header(
         frames=max(0, header.num_frames - contract.trim),
         repetition_time=header.repetition_time if repetition_time is None else repetition_time,
     )
+
+
+def check_cohort(
+    datalist: str | os.PathLike[str], dataset_dir: str | os.PathLike[str], contract: InputContract
+) -> None:
+    """Checks the headers of every scan of a datalist, test scans too, before a training starts.
+
+    Args:
+        datalist: path of the JSON file.
+        dataset_dir: folder that the paths of the datalist start from.
+        contract: what the network expects.
+
+    Raises:
+        DatalistError: see `load_records`.
+        ScanError: see `check_headers`.
+        ContractError: see `check_headers`.
+    """
+    content = load_datalist(datalist)
+    sections = [section for section in SECTIONS if content[section]]
+    check_headers([record for section in sections for record in load_records(datalist, dataset_dir, section)], contract)
 
 
 def check_headers(records: Sequence[Mapping[str, Any]], contract: InputContract, key: str = "image") -> None:

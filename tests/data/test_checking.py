@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from monai_tff.contract import InputContract
-from monai_tff.data.checking import axis_order, check_headers
+from monai_tff.data.checking import axis_order, check_cohort, check_headers
+from monai_tff.data.splits import split_hash
 from monai_tff.errors import ConfigError, ContractError, ScanError
 
 AFFINE = np.diag([-2.0, 3.0, 4.0, 1.0])
@@ -101,3 +103,32 @@ def test_scans_in_another_orientation_are_checked_as_they_will_be(tmp_path):
     affine = np.array([[0, -2.0, 0, 0], [3.0, 0, 0, 0], [0, 0, 4.0, 0], [0, 0, 0, 1]])
     path = write(tmp_path / "run.nii.gz", (8, 7, 9, 8), affine)
     check_headers([{"image": path}], CONTRACT)
+
+
+def test_a_test_scan_is_checked_with_the_others(tmp_path: Path):
+    records = []
+    for number in range(6):
+        name = f"sub-{number}_bold.nii.gz"
+        shape = (7, 8, 9, 5) if number < 5 else (7, 8, 10, 5)
+        nib.save(nib.Nifti1Image(np.ones(shape, dtype=np.int16), np.eye(4)), tmp_path / name)
+        facts = {"subject": str(number), "session": None, "run": None, "task": None, "group": str(number), "site": None}
+        records.append({"image": name, **facts, "tr": None, "mask": None, "label": "FM"[number % 2]})
+    sections = {"training": records[:2], "validation": records[2:4], "test": records[4:]}
+    content = {
+        "name": "tiny",
+        "target": {"name": "sex", "kind": "binary", "class_names": ["F", "M"]},
+        "grid": {},
+        "split": {"hash": split_hash(sections)},
+        "excluded": {},
+        **sections,
+    }
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    contract = InputContract(spatial_size=(7, 8, 9), window_length=5)
+    with pytest.raises(
+        ContractError, match=r"sub-5_bold.nii.gz: the grid after the crop is 7 x 8 x 10, expected 7 x 8 x 9"
+    ):
+        check_cohort(tmp_path / "datalist.json", tmp_path, contract)
+    content["test"] = []
+    content["split"]["hash"] = split_hash({**sections, "test": []})
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    check_cohort(tmp_path / "datalist.json", tmp_path, contract)
