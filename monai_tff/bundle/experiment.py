@@ -26,6 +26,7 @@ import yaml
 from monai_tff import resources
 from monai_tff.bundle.checks import check_config_files
 from monai_tff.bundle.workflow import Workflow
+from monai_tff.data.checking import check_cohort
 from monai_tff.errors import ConfigError, WeightsError
 
 SHIPPED = "monai_tff:"
@@ -141,23 +142,49 @@ def run_experiment(
     for name in [*(phases or ()), *(name for name in overrides if name)]:
         if name not in names:
             raise ConfigError(f"phase '{name}': the experiment has no such phase, expected one of {', '.join(names)}.")
+    chosen = [
+        dataclasses.replace(
+            phase, overrides={**phase.overrides, **overrides.get("", {}), **overrides.get(phase.name, {})}
+        )
+        for phase in experiment.phases
+    ]
+    wanted = names if phases is None else phases
+    for phase in chosen:
+        if phase.name in wanted:
+            check_phase(phase)
     previous: Path | None = None
-    for number, phase in enumerate(experiment.phases, start=1):
+    for number, phase in enumerate(chosen, start=1):
         folder = run_dir / phase.name
-        if phases is None or phase.name in phases:
+        if phase.name in wanted:
             say(f"phase {number} of {len(names)}: {phase.name} -> {folder}")
-            run_phase(phase, folder, previous, {**overrides.get("", {}), **overrides.get(phase.name, {})}, resume)
+            run_phase(phase, folder, previous, resume)
         previous = folder
     folder = run_dir / experiment.phases[-1].name
-    if phases is None or experiment.phases[-1].name in phases:
+    if names[-1] in wanted:
         say(f"evaluation of {folder / 'models' / 'model.pt'} on the test set -> {folder / 'evaluation'}")
         run_workflow([str(folder / "configs" / "evaluate.yaml")], "eval", {})
     return folder
 
 
-def run_phase(phase: Phase, folder: Path, previous: Path | None, overrides: Mapping[str, Any], resume: bool) -> None:
+def check_phase(phase: Phase) -> None:
+    """Checks the configuration of a phase and the headers of all scans: phase 3 must not fail after hours of phase 1.
+
+    Raises:
+        ConfigError: for a key, an argument or a file that is wrong.
+        ScanError: for a scan or mask that cannot be used.
+        ContractError: for a scan that does not match the phase's input contract.
+        DatalistError: for a datalist that cannot be used.
+    """
+    parser = _workflow(list(phase.config_files), "train", phase.overrides).parser
+    datalist, dataset_dir, contract = (
+        parser.get_parsed_content(name) for name in ("datalist", "dataset_dir", "contract")
+    )
+    check_cohort(datalist, dataset_dir, contract)
+
+
+def run_phase(phase: Phase, folder: Path, previous: Path | None, resume: bool) -> None:
     """Trains one phase, or continues it; with `resume` a finished one is left as it is."""
-    values = {**phase.overrides, **overrides, "run_dir": str(folder), "resume": resume}
+    values = {**phase.overrides, "run_dir": str(folder), "resume": resume}
     if previous is not None and "initial_weights" not in values:
         weights = previous / "models" / "model.pt"
         if not weights.is_file():
@@ -181,14 +208,18 @@ def run_workflow(config_files: list[str], workflow_type: str, overrides: Mapping
         overrides: ids and values over those of the files.
     """
     deterministic = torch.are_deterministic_algorithms_enabled()
-    with _without_remarks():
-        workflow = Workflow(config_file=config_files, workflow_type=workflow_type, logging_file=False, **overrides)
+    workflow = _workflow(config_files, workflow_type, overrides)
     try:
         workflow.initialize()
         workflow.run()
         workflow.finalize()
     finally:
         torch.use_deterministic_algorithms(deterministic)
+
+
+def _workflow(config_files: list[str], workflow_type: str, overrides: Mapping[str, Any]) -> Workflow:
+    with _without_remarks():
+        return Workflow(config_file=config_files, workflow_type=workflow_type, logging_file=False, **overrides)
 
 
 @contextmanager
