@@ -10,7 +10,7 @@ import pytest
 
 from monai_tff import resources
 from monai_tff.bundle.experiment import read_experiment, run_experiment, run_workflow, shipped_path
-from monai_tff.errors import ConfigError, WeightsError
+from monai_tff.errors import ConfigError, UserError, WeightsError, user_error_in
 
 TRAIN = "monai_tff:bundles/tff_fmri_prediction/configs/train.yaml"
 PHASES = ("autoencoder", "transformer", "finetune")
@@ -64,13 +64,33 @@ def test_unknown_phases_are_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_phase_needs_the_one_before(tmp_path: Path) -> None:
+def test_a_phase_needs_the_one_before(cohort: Any, small: dict[str, Any], tmp_path: Path) -> None:
+    places = {"dataset_dir": str(cohort.folder), "datalist": str(cohort.datalists["sex"])}
     experiment = read_experiment("monai_tff:configs/experiments/demo.yaml")
     message = (
         r"autoencoder/models/model.pt: there are no weights for phase 'transformer'.*run phase 'autoencoder' first"
     )
     with pytest.raises(WeightsError, match=message):
-        run_experiment(experiment, tmp_path, {}, phases=["transformer"])
+        run_experiment(experiment, tmp_path, {"": {**small, **places}}, phases=["transformer"])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"max_epochz": 1}, "config key 'max_epochz'"),
+        ({"trim": 8}, "4 frames are left after dropping 8, expected at least 5"),
+    ],
+)
+def test_a_fault_of_the_last_phase_is_found_before_the_first_trains(
+    overrides: dict[str, Any], message: str, cohort: Any, small: dict[str, Any], tmp_path: Path
+) -> None:
+    places = {"dataset_dir": str(cohort.folder), "datalist": str(cohort.datalists["sex"])}
+    experiment = read_experiment("monai_tff:configs/experiments/demo.yaml")
+    values = {"": {**small, **places}, "autoencoder": {"window_length": 1}, "finetune": overrides}
+    with pytest.raises((UserError, RuntimeError)) as caught:
+        run_experiment(experiment, tmp_path, values)
+    assert message in str(user_error_in(caught.value))
     assert list(tmp_path.iterdir()) == []
 
 

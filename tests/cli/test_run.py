@@ -72,7 +72,10 @@ def test_one_phase_with_another_seed(
         ([DEMO, "--set", "finetun:seed=1"], "phase 'finetun': the experiment has no such phase"),
         ([DEMO, "--set", "seed"], "--set seed: expected [PHASE:]KEY=VALUE"),
         ([DEMO, "--set", "max_epochz=3"], "config key 'max_epochz': nothing in the configuration uses it"),
-        ([DEMO, "--phase", "finetune"], "transformer/models/model.pt: there are no weights for phase 'finetune'"),
+        (
+            [DEMO, "--phase", "finetune", "--set", "spatial_size=[8, 10, 9]", "--set", "window_length=5"],
+            "transformer/models/model.pt: there are no weights for phase 'finetune'",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_line(
