@@ -67,7 +67,8 @@ class InputContract:
         voxel_size: mm along each axis, or None where the training cohort did not state one.
         axis_codes: orientation that scans are brought to before the crop, `RAS`; None keeps the stored order (the
             paper's recipe).
-        crop: `[start, stop]` per axis as in a Python slice (negative and None allowed), or None for no crop.
+        crop: `[start, stop]` per axis as in a Python slice (negative and None allowed), None for a whole axis or for
+            no crop at all.
         trim: frames dropped at the start of a scan.
         mask: `auto` (a mask file, a sibling, nonzero voxels, nilearn's `compute_epi_mask`) or `nonzero` (paper).
         denoising: what was removed from the time courses before, `none` if nothing.
@@ -107,7 +108,8 @@ class InputContract:
         if self.voxel_size is not None:
             object.__setattr__(self, "voxel_size", tuple(float(v) for v in self.voxel_size))
         if self.crop is not None:
-            object.__setattr__(self, "crop", tuple(tuple(bounds) for bounds in self.crop))
+            whole_axis = (None, None)
+            object.__setattr__(self, "crop", tuple(tuple(bounds or whole_axis) for bounds in self.crop))
         if isinstance(self.target, Mapping):
             object.__setattr__(self, "target", Target(**self.target))
         self._refuse_unknown("tr_policy", TR_POLICIES)

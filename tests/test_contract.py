@@ -118,3 +118,8 @@ class TestForms:
     def test_refuses_unknown_and_missing_keys(self) -> None:
         with pytest.raises(ContractError, match=r"unknown keys \['window'\], missing keys \['window_length'\]"):
             InputContract.from_dict({"spatial_size": [7, 8, 9], "window": 5})
+
+
+def test_an_axis_without_bounds_is_kept_whole() -> None:
+    contract = InputContract(spatial_size=(7, 8, 9), window_length=5, crop=((0, -1), None, None))  # type: ignore[arg-type]
+    assert contract.crop == ((0, -1), (None, None), (None, None))
