@@ -20,13 +20,14 @@ from monai_tff.metrics import evaluate_units, format_result
 
 RESULTS = Path(__file__).parent / "results"
 ALLOWED = (0.40, 0.60)
+EPOCHS = 6
 
 
 def run_seed(work: Path, seed: int) -> pd.DataFrame:
     """Trains on the null cohort of a seed; returns its table of test predictions, subjects named by seed."""
     folder = work / f"null_{seed}"
     paths = cohort(folder / "cohort", None, seed, subjects=84, ratios="0.4,0.1,0.5")
-    run(folder / "run", paths, seed, ["autoencoder", "transformer", "finetune"])
+    run(folder / "run", paths, seed, ["autoencoder", "transformer", "finetune"], max_epochs=EPOCHS)
     units = pd.read_csv(folder / "run" / "finetune" / "evaluation" / "predictions.csv", dtype={"subject": str})
     units["group"] = units["subject"] = f"seed-{seed}-" + units["subject"]
     return units
