@@ -45,7 +45,8 @@ def main() -> None:
     by_seed = [evaluate_units(table, target, bootstrap_samples=0).values["auroc"] for table in tables]
     lines = ["# A cohort without any effect", "", *format_result(pooled, target), ""]
     lines += [f"AUROC by seed: {', '.join(f'{value:.2f}' for value in by_seed)}.", ""]
-    lines += ["Rerun: `python benchmarks/null_cohort.py --work <folder>`.", "", "```yaml", describe() + "```", ""]
+    lines += ["Rerun: `python benchmarks/null_cohort.py --work <folder>`.", ""]
+    lines += [f"Settings, but {EPOCHS} epochs of phase 3:", "", "```yaml", describe() + "```", ""]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "null_cohort.md").write_text("\n".join(lines))
     content = {"values": pooled.values, "auroc_interval": pooled.intervals["auroc"], "auroc_by_seed": by_seed}
