@@ -42,8 +42,10 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     simulate_cohort(folder, num_subjects=24, voxel_size=20.0, num_frames=12, seed=3, num_sites=3, effects=effects)
     datalists = {}
     for target in ("sex", "age", "site"):
-        records, left_out = read_bids(folder, target)
-        content = build_datalist(records, target, dataset_dir=folder, left_out=left_out, ratios=(0.5, 0.25, 0.25))
+        found = read_bids(folder, target)
+        content = build_datalist(
+            found.records, target, dataset_dir=folder, left_out=found.left_out, ratios=(0.5, 0.25, 0.25)
+        )
         datalists[target] = folder / f"datalist_{target}.json"
         write_datalist(content, datalists[target])
     return SimpleNamespace(folder=folder, datalists=datalists)

@@ -46,7 +46,8 @@ def datalist(
 
     refuse_existing(output, overwrite=overwrite)
     choices = {"task": task, "session": session, "run": run, "space": space, "res": res, "desc": desc, "echo": echo}
-    records, left_out = read_bids(folder, target, table=table, **choices)
+    cohort = read_bids(folder, target, tables=[table] if table is not None else [], **choices)
+    records, left_out = cohort.records, cohort.left_out
     content = build_datalist(
         records,
         target,

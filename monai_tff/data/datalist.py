@@ -11,6 +11,7 @@ from typing import Any
 
 from monai_tff.contract import Target
 from monai_tff.data.grid import describe_scans
+from monai_tff.data.records import RECORD_KEYS, Record
 from monai_tff.data.splits import (
     DEFAULT_RATIOS,
     SECTIONS,
@@ -22,10 +23,7 @@ from monai_tff.data.splits import (
 from monai_tff.data.targets import as_number, define_target, encode_label, raw_label
 from monai_tff.errors import ContractError, DatalistError
 
-Record = dict[str, Any]
-
 KEYS = ("name", "target", "grid", "split", "excluded", *SECTIONS)
-RECORD_KEYS = ("image", "subject", "session", "run", "task", "group", "site", "tr", "mask", "label")
 
 
 def build_datalist(

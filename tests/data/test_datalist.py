@@ -53,7 +53,8 @@ def cohort(tmp_path: Path) -> Path:
 
 
 def build(cohort: Path, target: str = "sex", **options: Any) -> dict[str, Any]:
-    records, left_out = read_bids(cohort, target)
+    found = read_bids(cohort, target)
+    records, left_out = found.records, found.left_out
     return build_datalist(records, target, dataset_dir=cohort, left_out=left_out, **options)
 
 
@@ -103,7 +104,7 @@ def test_a_datalist_has_its_facts(cohort: Path) -> None:
 
 
 def test_building_twice_gives_the_same_and_leaves_the_records_alone(cohort: Path) -> None:
-    records, _ = read_bids(cohort, "age")
+    records = read_bids(cohort, "age").records
     before = json.dumps(records)
     first = build_datalist(records, "age", dataset_dir=cohort)
     assert first == build_datalist(records[::-1], "age", dataset_dir=cohort)
@@ -301,7 +302,7 @@ def test_overlap_is_refused_on_load_even_with_a_right_hash(path: Path) -> None:
 
 
 def test_overlap_is_refused_on_build(cohort: Path) -> None:
-    records, _ = read_bids(cohort, "sex")
+    records = read_bids(cohort, "sex").records
     for number, record in enumerate(records):
         record["group"] = f"group-{number}"  # sessions of one subject in different groups
     with pytest.raises(DatalistError, match=r"subject '\d\d' is in both .* expected each subject in one section only"):

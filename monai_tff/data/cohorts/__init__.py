@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from monai_tff.data.cohorts.bids import read_bids
+from monai_tff.data.cohorts.cohort import Cohort
 
-__all__ = ["read_bids"]
+__all__ = ["Cohort", "read_bids"]

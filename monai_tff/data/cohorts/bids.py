@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from monai_tff.data.bids_names import NIFTI_EXTENSIONS, BidsName, parse_name, same_value, without_prefix
+from monai_tff.data.cohorts.cohort import Cohort
 from monai_tff.data.cohorts.table import SubjectTable, read_table
+from monai_tff.data.records import Record, make_record
 from monai_tff.errors import DatalistError
-
-Record = dict[str, Any]
 
 OPTIONS = {
     "task": "--task",
@@ -43,8 +43,8 @@ def read_bids(
     res: str | None = None,
     desc: str | None = None,
     echo: str | None = None,
-    table: str | os.PathLike[str] | None = None,
-) -> tuple[list[Record], dict[str, list[str]]]:
+    tables: Sequence[str | os.PathLike[str]] = (),
+) -> Cohort:
     """Finds the `*_bold` scans of a BIDS tree and the target of their subjects.
 
     Preprocessed scans (`desc-preproc`) are preferred; raw and preprocessed scans are never mixed, nor are spaces,
@@ -60,17 +60,16 @@ def read_bids(
         res: only scans of this resolution.
         desc: only this description, instead of preferring `preproc`.
         echo: only this echo.
-        table: tab- or comma-separated table of subjects, `participants.tsv` of the folder if None.
+        tables: a tab- or comma-separated table of subjects; `participants.tsv` of the folder if empty.
 
     Returns:
-        Records with the target as written in the table (rows without a value are left out), and what was left out:
-        names by reason.
+        The cohort; rows without a value of the target are left out.
 
     Raises:
         DatalistError: when there is no scan, no table or no match between them, or several variants of the scans.
 
     Example:
-        >>> records, left_out = read_bids("ds000030", "diagnosis", task="rest")  # doctest: +SKIP
+        >>> cohort = read_bids("ds000030", "diagnosis", task="rest")  # doctest: +SKIP
     """
     root = Path(folder)
     if not root.is_dir():
@@ -79,9 +78,9 @@ def read_bids(
     filters = {key: without_prefix(value, key) for key, value in chosen.items() if value is not None}
     left_out: dict[str, list[str]] = defaultdict(list)
     scans = _find_scans(root, filters, left_out)
-    subjects = read_table(Path(table) if table is not None else root / "participants.tsv", target)
+    subjects = read_table(Path(tables[0]) if tables else root / "participants.tsv", target)
     records = _join(scans, subjects, left_out)
-    return records, {reason: sorted(names) for reason, names in left_out.items()}
+    return Cohort(records, left_out={reason: sorted(names) for reason, names in left_out.items()})
 
 
 def _find_scans(root: Path, filters: Mapping[str, str], left_out: dict[str, list[str]]) -> dict[str, BidsName]:
@@ -208,15 +207,13 @@ def _join(scans: Mapping[str, BidsName], table: SubjectTable, left_out: dict[str
 
 
 def _record(path: str, name: BidsName, group: str, site: str | None, value: str) -> Record:
-    return {
-        "image": path,
-        "subject": name.entities["sub"],
-        "session": name.entities.get("ses"),
-        "run": name.entities.get("run"),
-        "task": name.entities.get("task"),
-        "group": group,
-        "site": site,
-        "tr": None,
-        "mask": None,
-        "label": value,
-    }
+    return make_record(
+        path,
+        name.entities["sub"],
+        group,
+        value,
+        session=name.entities.get("ses"),
+        run=name.entities.get("run"),
+        task=name.entities.get("task"),
+        site=site,
+    )

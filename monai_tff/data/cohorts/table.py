@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
 from monai_tff.data.bids_names import same_value, without_prefix, without_zeros
+from monai_tff.data.cohorts.cells import cell, first_column, need_column, read_columns
 from monai_tff.data.targets import is_missing
 from monai_tff.errors import DatalistError
 
@@ -117,29 +117,24 @@ def read_table(path: Path, target: str) -> SubjectTable:
     Raises:
         DatalistError: when the file is missing or unreadable, a column is missing, or two rows disagree.
     """
-    cells = _read_cells(path)
-    columns = {name.lower(): name for name in cells}
+    cells = read_columns(path)
     for wanted in ("participant_id", target):
-        if wanted not in cells:
-            raise DatalistError(
-                f"{path}: has no column '{wanted}', found {', '.join(cells) or 'no column'}; "
-                "name a column of this table, or give another table."
-            )
+        need_column(path, cells, wanted)
     optional = {
-        "session": _first(columns, ("session_id",)),
-        "family": _first(columns, FAMILY_COLUMNS),
-        "site": _first(columns, SITE_COLUMNS),
+        "session": first_column(cells, ("session_id",)),
+        "family": first_column(cells, FAMILY_COLUMNS),
+        "site": first_column(cells, SITE_COLUMNS),
     }
     rows: dict[tuple[str, str | None], Row] = {}
     for index, identifier in enumerate(cells["participant_id"]):
         if is_missing(identifier):
             continue
-        known = {key: _cell(cells, column, index) for key, column in optional.items()}
+        known = {key: cell(cells, column, index) for key, column in optional.items()}
         session = known["session"]
         row = Row(
             subject=without_prefix(identifier, "sub"),
             session=None if session is None else without_prefix(session, "ses"),
-            value=_cell(cells, target, index),
+            value=cell(cells, target, index),
             family=known["family"],
             site=known["site"],
         )
@@ -155,33 +150,3 @@ def _disagreement(path: Path, identifier: str, first: Row, second: Row) -> Datal
         f"{path}: two rows of {identifier} disagree ({name}: {getattr(first, name)} and {getattr(second, name)}), "
         "expected one row per subject, or a session_id column; correct the table."
     )
-
-
-def _read_cells(path: Path) -> dict[str, list[str]]:
-    """Columns of a table as text: an ID such as `01` must not become a number."""
-    if not path.is_file():
-        raise DatalistError(f"{path}: there is no such table, expected participants.tsv or a table given by its path.")
-    separator, word = (",", "commas") if path.suffix.lower() == ".csv" else ("\t", "tabs")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(file, delimiter=separator) if any(line)]
-        header, *rows = lines or [[]]
-        for number, row in enumerate(rows, start=1):
-            if any(row[len(header) :]):
-                raise ValueError(f"row {number} has {len(row)} cells, the header {len(header)}")
-    except (OSError, ValueError, csv.Error) as error:
-        raise DatalistError(
-            f"{path}: cannot be read as a table ({error}), expected text separated by {word}; correct the file."
-        ) from error
-    return {name: [row[index] if index < len(row) else "" for row in rows] for index, name in enumerate(header)}
-
-
-def _first(columns: dict[str, str], wanted: Sequence[str]) -> str | None:
-    """The table's name for the first of the wanted columns that it has, in any case."""
-    return next((columns[name] for name in wanted if name in columns), None)
-
-
-def _cell(cells: dict[str, list[str]], column: str | None, index: int) -> str | None:
-    if column is None or is_missing(cells[column][index]):
-        return None
-    return cells[column][index]

@@ -34,7 +34,8 @@ def test_records_of_a_raw_dataset(tmp_path: Path) -> None:
         "sub-02_task-rest",
         table=("participant_id\tsex\tfamily_id\tsite", "sub-01\tF\t12\tA", "sub-02\tM\t\tB"),
     )
-    records, left_out = read_bids(root, "sex")
+    found = read_bids(root, "sex")
+    records, left_out = found.records, found.left_out
     assert left_out == {}
     assert records[0] == {
         "image": "sub-01/ses-1/func/sub-01_ses-1_task-rest_run-1_bold.nii.gz",
@@ -46,6 +47,12 @@ def test_records_of_a_raw_dataset(tmp_path: Path) -> None:
         "site": "A",
         "tr": None,
         "mask": None,
+        "confounds": None,
+        "motion": None,
+        "motion_kind": None,
+        "age": None,
+        "sex": None,
+        "content": None,
         "label": "F",
     }
     assert [(record["run"], record["group"], record["label"]) for record in records] == [
@@ -58,7 +65,7 @@ def test_records_of_a_raw_dataset(tmp_path: Path) -> None:
 def test_blank_families_are_never_shared(tmp_path: Path) -> None:
     rows = ("1\tF\tn/a", "2\tM\tn/a", "3\tM\t", "4\tF\t")
     root = tree(tmp_path, *(f"sub-{n}_task-rest" for n in "1234"), table=("participant_id\tsex\tFamily_ID", *rows))
-    records, _ = read_bids(root, "sex")
+    records = read_bids(root, "sex").records
     assert [record["group"] for record in records] == ["sub-1", "sub-2", "sub-3", "sub-4"]
 
 
@@ -69,7 +76,8 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
         table=("participant_id\tsex", "1\tF", "02\tn/a", "sub-3\t", "9\tM", "8\tn/a"),
     )
     (root / "sub-01" / "func" / "notes_bold.nii.gz").touch()
-    records, left_out = read_bids(root, "sex")
+    found = read_bids(root, "sex")
+    records, left_out = found.records, found.left_out
     assert [record["subject"] for record in records] == ["01"]
     assert left_out == {
         "scans: no sub- in the file name": ["sub-01/func/notes_bold.nii.gz"],
@@ -85,7 +93,8 @@ def test_targets_of_sessions(tmp_path: Path) -> None:
         *(f"sub-1_ses-{session}_task-rest" for session in ("1", "2", "3", "4")),
         table=("participant_id\tsession_id\tcdr", "1\t1\t0", "1\t2\t0.5", "1\t3\tn/a"),
     )
-    records, left_out = read_bids(root, "cdr")
+    found = read_bids(root, "cdr")
+    records, left_out = found.records, found.left_out
     assert [(record["session"], record["label"], record["group"]) for record in records] == [
         ("1", "0", "sub-1"),
         ("2", "0.5", "sub-1"),
@@ -97,7 +106,8 @@ def test_preprocessed_scans_are_preferred_and_never_mixed_with_raw_ones(tmp_path
     table = ("participant_id\tsex", "1\tF", "2\tM", "3\tM")
     root = tree(tmp_path, "sub-1_task-rest", "sub-2_task-rest", "sub-3_task-rest", table=table)
     tree(root / "derivatives" / "fmriprep", *(f"sub-{n}_task-rest_{PREPROCESSED}" for n in "12"))
-    records, left_out = read_bids(root, "sex")
+    found = read_bids(root, "sex")
+    records, left_out = found.records, found.left_out
     assert [record["image"] for record in records] == [
         f"derivatives/fmriprep/sub-{n}/func/sub-{n}_task-rest_{PREPROCESSED}_bold.nii.gz" for n in "12"
     ]
@@ -141,7 +151,7 @@ def test_a_variant_can_be_chosen(tmp_path: Path, options: dict[str, str], chosen
     stem = "sub-1_ses-1_task-rest_run-01"
     variants = ("space-MNI_desc-preproc", "space-T1w_desc-preproc", "space-MNI_desc-smooth")
     root = tree(tmp_path, *(f"{stem}_{variant}" for variant in variants), table=("participant_id\tsex", "1\tF"))
-    records, _ = read_bids(root, "sex", **options)
+    records = read_bids(root, "sex", **options).records
     assert [record["image"] for record in records] == [f"sub-1/ses-1/func/{chosen}_bold.nii.gz"]
 
 
@@ -158,7 +168,7 @@ def test_a_variant_can_be_chosen(tmp_path: Path, options: dict[str, str], chosen
 def test_scans_can_be_chosen(tmp_path: Path, options: dict[str, str], count: int) -> None:
     names = [f"sub-1_ses-{ses}_task-{task}_run-0{run}" for ses in "12" for task in ("rest", "nback") for run in "12"]
     root = tree(tmp_path, *names, table=("participant_id\tsex", "1\tF"))
-    assert len(read_bids(root, "sex", **options)[0]) == count
+    assert len(read_bids(root, "sex", **options).records) == count
 
 
 def test_a_choice_that_fits_nothing_lists_what_there_is(tmp_path: Path) -> None:
@@ -173,7 +183,8 @@ def test_phase_images_and_raw_copies_are_left_out(tmp_path: Path) -> None:
     root = tree(tmp_path, *names, table=("participant_id\tsex", "1\tF"))
     tree(root / "sourcedata", "sub-1_task-rest_part-mag")
     tree(root / ".git", "sub-1_task-rest_part-mag")
-    records, left_out = read_bids(root, "sex")
+    found = read_bids(root, "sex")
+    records, left_out = found.records, found.left_out
     assert [record["image"] for record in records] == ["sub-1/func/sub-1_task-rest_part-mag_bold.nii.gz"]
     assert list(left_out) == ["scans: phase, real or imaginary part"]
 
@@ -190,7 +201,7 @@ def test_the_same_run_of_two_pipelines_is_refused(tmp_path: Path) -> None:
 
 def test_runs_that_differ_in_direction_are_two_runs(tmp_path: Path) -> None:
     root = tree(tmp_path, "sub-1_task-rest_dir-AP", "sub-1_task-rest_dir-PA", table=("participant_id\tsex", "1\tF"))
-    assert len(read_bids(root, "sex")[0]) == 2
+    assert len(read_bids(root, "sex").records) == 2
 
 
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
@@ -200,14 +211,14 @@ def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     (root / "participants.tsv").write_text("participant_id\tsex\n1\tF\n")
     (root / "sub-1").symlink_to(tmp_path / "store" / "sub-1")
     (root / "loop").symlink_to(root)
-    records, _ = read_bids(root, "sex")
+    records = read_bids(root, "sex").records
     assert [record["image"] for record in records] == ["sub-1/func/sub-1_task-rest_bold.nii.gz"]
 
 
 def test_a_table_of_ones_own(tmp_path: Path) -> None:
     root = tree(tmp_path / "study", "sub-01_task-rest")
     (tmp_path / "labels.csv").write_text("participant_id,dx\n1,SCHZ\n")
-    records, _ = read_bids(root, "dx", table=tmp_path / "labels.csv")
+    records = read_bids(root, "dx", tables=[tmp_path / "labels.csv"]).records
     assert records[0]["label"] == "SCHZ"
 
 
@@ -231,9 +242,11 @@ def test_folders_that_are_no_cohort_are_refused(tmp_path: Path) -> None:
 
 @needs_real_scans
 def test_real_cohorts() -> None:
-    records, left_out = read_bids(REAL / "rest20", "sex")
+    found = read_bids(REAL / "rest20", "sex")
+    records, left_out = found.records, found.left_out
     assert len(records) == 20
     assert left_out == {}
-    records, left_out = read_bids(REAL / "ds005_truncated", "sex")
+    found = read_bids(REAL / "ds005_truncated", "sex")
+    records, left_out = found.records, found.left_out
     assert [record["image"] for record in records] == ["sub-01/func/sub-01_task-mixedgamblestask_run-01_bold.nii.gz"]
     assert len(left_out["subjects: no scan"]) == 15
