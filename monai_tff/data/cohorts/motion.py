@@ -40,7 +40,7 @@ def find_confounds(image: str | os.PathLike[str]) -> Path | None:
             `sub-1_task-rest_bold_space-MNI_preproc.nii.gz`; it need not exist.
 
     Returns:
-        The sibling `*_desc-confounds_timeseries.tsv`, `*_desc-confounds_regressors.tsv` or `*_confounds.tsv` of the same
+        The sibling `*_desc-confounds_timeseries.tsv`, `*_desc-confounds_regressors.tsv` or `*_confounds.tsv` of this
         run (same entities but for space, resolution, description, echo), the newest naming first; None without one, or
         where it is a link whose file is not there.
 
@@ -122,8 +122,8 @@ def exclude_by_motion(cohort: Cohort, max_mean_fd: float) -> Cohort:
         max_mean_fd: largest motion in mm that stays in, for mean framewise displacement as for mean relative RMS.
 
     Returns:
-        The cohort without these scans: `left_out` lists them (`scans: mean FD above 0.5 mm, class CONTROL`; a number that
-        is no class is not named), `others` keeps them, since weights may have seen them.
+        The cohort without these scans: `left_out` lists them (`scans: mean FD above 0.5 mm, class CONTROL`; the numbers
+        of a regression are not named), `others` keeps them, since weights may have seen them.
 
     Raises:
         DatalistError: for a limit that is no number of mm, a cohort without any known motion, or one that nothing is
@@ -134,8 +134,8 @@ def exclude_by_motion(cohort: Cohort, max_mean_fd: float) -> Cohort:
     scans = [*cohort.records, *cohort.unlabelled]
     if scans and all(record["motion"] is None for record in scans):
         raise DatalistError(
-            f"--max-mean-fd: the motion of none of {len(scans)} scans is known, expected confounds tables of fMRIPrep, or "
-            f"{RELATIVE_RMS_FILE} of HCP, beside the scans; add them, or leave the option out."
+            f"--max-mean-fd: the motion of none of {len(scans)} scans is known, expected confounds tables of fMRIPrep, "
+            f"or {RELATIVE_RMS_FILE} of HCP, beside the scans; add them, or leave the option out."
         )
     classes = _are_classes([record["label"] for record in cohort.records])
     left_out = defaultdict(list, {reason: list(names) for reason, names in cohort.left_out.items()})
@@ -147,8 +147,8 @@ def exclude_by_motion(cohort: Cohort, max_mean_fd: float) -> Cohort:
     if cohort.records and not records:
         smallest = min(record["motion"] for record in cohort.records)
         raise DatalistError(
-            f"--max-mean-fd: all {len(cohort.records)} scans with a label moved more than {max_mean_fd:g} mm, the smallest "
-            f"motion is {smallest:.3g} mm; choose a larger limit."
+            f"--max-mean-fd: all {len(cohort.records)} scans with a label moved more than {max_mean_fd:g} mm, the "
+            f"smallest motion is {smallest:.3g} mm; choose a larger limit."
         )
     return dataclasses.replace(
         cohort,
