@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from monai_tff.data.targets import is_missing
+from monai_tff.data.targets import as_number, is_missing
 from monai_tff.errors import DatalistError
 
 Columns = dict[str, list[str]]
+
+_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M"}
 
 
 def read_columns(path: str | os.PathLike[str]) -> Columns:
@@ -23,24 +27,46 @@ def read_columns(path: str | os.PathLike[str]) -> Columns:
         The stripped cells of each column, by the name in the header, in the order of the table.
 
     Raises:
-        DatalistError: for a file that is missing, not text, or a row with more cells than the header.
+        DatalistError: for a file that is missing, not text, a row with more cells than the header, or two columns of
+            one name that disagree.
     """
+    with _table(path) as lines:
+        header, *rows = list(lines) or [[]]
+        for number, row in enumerate(rows, start=1):
+            if any(row[len(header) :]):
+                raise ValueError(f"row {number} has {len(row)} cells, the header {len(header)}")
+        columns: Columns = {}
+        for index, name in enumerate(header):
+            cells = [row[index] if index < len(row) else "" for row in rows]
+            if name and columns.setdefault(name, cells) != cells:
+                raise ValueError(f"two columns are named '{name}' and disagree")
+    return columns
+
+
+def column_names(path: str | os.PathLike[str]) -> list[str]:
+    """Names of a table's columns; only the header is read.
+
+    Raises:
+        DatalistError: for a file that is missing or not text.
+    """
+    with _table(path) as lines:
+        return [name for name in next(lines, []) if name]
+
+
+@contextlib.contextmanager
+def _table(path: str | os.PathLike[str]) -> Iterator[Iterator[list[str]]]:
+    """Lines of a table as stripped cells, blank lines left out; what goes wrong becomes a sentence."""
     path = Path(path)
     if not path.is_file():
         raise DatalistError(f"{path}: there is no such table, expected participants.tsv or a table given by its path.")
     separator, word = (",", "commas") if path.suffix.lower() == ".csv" else ("\t", "tabs")
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = [[cell.strip() for cell in line] for line in csv.reader(file, delimiter=separator) if any(line)]
-        header, *rows = lines or [[]]
-        for number, row in enumerate(rows, start=1):
-            if any(row[len(header) :]):
-                raise ValueError(f"row {number} has {len(row)} cells, the header {len(header)}")
+            yield ([cell.strip() for cell in line] for line in csv.reader(file, delimiter=separator) if any(line))
     except (OSError, ValueError, csv.Error) as error:
         raise DatalistError(
             f"{path}: cannot be read as a table ({error}), expected text separated by {word}; correct the file."
         ) from error
-    return {name: [row[index] if index < len(row) else "" for row in rows] for index, name in enumerate(header)}
 
 
 def first_column(columns: Columns, wanted: Sequence[str]) -> str | None:
@@ -67,3 +93,44 @@ def cell(columns: Columns, column: str | None, row: int) -> str | None:
     if column is None or is_missing(columns[column][row]):
         return None
     return columns[column][row]
+
+
+def as_age(text: str | None) -> float | None:
+    """Years in a cell; None for what is no exact age (`36+`, `26-30`, a negative number)."""
+    years = None if text is None else as_number(text)
+    return years if years is not None and years >= 0 else None
+
+
+def as_sex(text: str | None, levels: Mapping[str, str] | None = None) -> str | None:
+    """`F` or `M` for a word that says so; None for codes (`1`, `2`), which mean one thing here and another there.
+
+    Args:
+        text: the cell.
+        levels: what codes stand for, from `column_levels`.
+    """
+    if text is None:
+        return None
+    return _SEXES.get((levels or {}).get(text, text).strip().lower())
+
+
+def column_levels(path: str | os.PathLike[str], column: str) -> dict[str, str]:
+    """What the codes of a column stand for, from the JSON file beside the table (`participants.json`).
+
+    Returns:
+        `Levels` of the column: code to description; empty where there is no such file or key.
+
+    Raises:
+        DatalistError: for a file that is not JSON.
+    """
+    sidecar = Path(path).with_suffix(".json")
+    if not sidecar.is_file():
+        return {}
+    try:
+        content = json.loads(sidecar.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise DatalistError(
+            f"{sidecar}: is not readable as JSON ({error}), expected a description of the table; correct or remove it."
+        ) from error
+    described = content.get(column) if isinstance(content, dict) else None
+    levels = described.get("Levels") if isinstance(described, dict) else None
+    return {str(code): str(text) for code, text in levels.items()} if isinstance(levels, dict) else {}

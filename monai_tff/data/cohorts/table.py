@@ -1,4 +1,4 @@
-"""Tables of subjects: participants.tsv or any table with a `participant_id` column."""
+"""Tables of subjects: participants.tsv or any table with a column of IDs."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from monai_tff.data.bids_names import same_value, without_prefix, without_zeros
-from monai_tff.data.cohorts.cells import cell, first_column, need_column, read_columns
-from monai_tff.data.targets import is_missing
+from monai_tff.data.cohorts.cells import (
+    as_age,
+    as_sex,
+    cell,
+    column_levels,
+    first_column,
+    need_column,
+    read_columns,
+)
 from monai_tff.errors import DatalistError
 
 FAMILY_COLUMNS = ("family_id", "familyid", "family", "fam_id")
 SITE_COLUMNS = ("site", "site_id", "scanner", "scanner_id")
+AGE_COLUMNS = ("age", "age_at_scan", "age_years")
+SEX_COLUMNS = ("sex", "gender")
+SESSION_COLUMN = "session_id"
+ID_COLUMN = "participant_id"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +37,9 @@ class Row:
         value: the target as written, None where it is missing.
         family: None where it is blank: an unknown family is never a shared one.
         site: scanner or site, None where unknown.
+        age: in years, None where it is missing or not exact.
+        sex: `F` or `M`, None where the cell does not say so in words.
+        path: of the scan, None where the table has no column of paths.
     """
 
     subject: str
@@ -33,13 +47,21 @@ class Row:
     value: str | None
     family: str | None
     site: str | None
+    age: float | None = dataclasses.field(default=None, compare=False)
+    sex: str | None = dataclasses.field(default=None, compare=False)
+    path: str | None = dataclasses.field(default=None, compare=False)
 
 
 class SubjectTable:
     """Rows of a table, found by the IDs of a folder tree."""
 
     def __init__(self, path: Path, rows: Sequence[Row]) -> None:
-        """Args: path of the table, for messages; its rows."""
+        """Keeps the rows.
+
+        Args:
+            path: of the table, for messages.
+            rows: one for each subject, or for each of its sessions.
+        """
         self.path = path
         self.rows = list(rows)
         self._by_subject: dict[str, list[Row]] = defaultdict(list)
@@ -97,19 +119,28 @@ class SubjectTable:
                 return row
         return None
 
+    def family(self, subject: str) -> str | None:
+        """The family of a subject; it may be stated in one row of several.
+
+        Args:
+            subject: the table's ID.
+        """
+        return next((row.family for row in self._by_subject[subject] if row.family is not None), None)
+
     def group(self, subject: str, in_folder: str) -> str:
         """The unit that is never split: the family where the table knows it, else the subject."""
-        families = [row.family for row in self._by_subject[subject] if row.family is not None]
-        return f"family-{families[0]}" if families else f"sub-{in_folder}"
+        family = self.family(subject)
+        return f"sub-{in_folder}" if family is None else f"family-{family}"
 
 
-def read_table(path: Path, target: str) -> SubjectTable:
+def read_table(path: Path, target: str | None, *, id_column: str = ID_COLUMN) -> SubjectTable:
     """Reads a table of subjects.
 
     Args:
-        path: tab-separated (`.tsv`) or comma-separated (`.csv`) file with the columns `participant_id`, the target, and
-            as far as known `session_id`, `family_id`, `site` or `scanner`.
-        target: column of the target.
+        path: tab-separated (`.tsv`) or comma-separated (`.csv`) file with a column of IDs, the target, and as far as
+            known `session_id`, `family_id`, `site` or `scanner`, `age`, `sex`.
+        target: column of the target, None for a table that only says more about the subjects.
+        id_column: column of the IDs.
 
     Returns:
         The table.
@@ -117,36 +148,84 @@ def read_table(path: Path, target: str) -> SubjectTable:
     Raises:
         DatalistError: when the file is missing or unreadable, a column is missing, or two rows disagree.
     """
+    return SubjectTable(path, merge_rows(path, read_rows(path, target, id_column=id_column)))
+
+
+def read_rows(
+    path: Path,
+    target: str | None,
+    *,
+    id_column: str = ID_COLUMN,
+    path_column: str | None = None,
+    subject: str | None = None,
+) -> list[Row]:
+    """Reads the rows of a table as they are.
+
+    Args:
+        path: of the table.
+        target: column of the target, None for none.
+        id_column: column of the IDs; rows without ID are left out.
+        path_column: column of the scans' paths, None for none.
+        subject: whom the whole table is about, for a table without IDs (`sub-01_sessions.tsv`).
+
+    Returns:
+        The rows, in the order of the table.
+
+    Raises:
+        DatalistError: when the file is missing or unreadable, or a column is missing.
+    """
     cells = read_columns(path)
-    for wanted in ("participant_id", target):
-        need_column(path, cells, wanted)
-    optional = {
-        "session": first_column(cells, ("session_id",)),
-        "family": first_column(cells, FAMILY_COLUMNS),
-        "site": first_column(cells, SITE_COLUMNS),
-    }
-    rows: dict[tuple[str, str | None], Row] = {}
-    for index, identifier in enumerate(cells["participant_id"]):
-        if is_missing(identifier):
+    for wanted in (id_column if subject is None else SESSION_COLUMN, target, path_column):
+        if wanted is not None:
+            need_column(path, cells, wanted)
+    family, site = first_column(cells, FAMILY_COLUMNS), first_column(cells, SITE_COLUMNS)
+    age, sex = first_column(cells, AGE_COLUMNS), first_column(cells, SEX_COLUMNS)
+    session = first_column(cells, (SESSION_COLUMN,))
+    levels = {} if sex is None else column_levels(path, sex)
+    rows = []
+    for index in range(len(next(iter(cells.values()), []))):
+        identifier = subject if subject is not None else cell(cells, id_column, index)
+        if identifier is None:
             continue
-        known = {key: cell(cells, column, index) for key, column in optional.items()}
-        session = known["session"]
-        row = Row(
-            subject=without_prefix(identifier, "sub"),
-            session=None if session is None else without_prefix(session, "ses"),
-            value=cell(cells, target, index),
-            family=known["family"],
-            site=known["site"],
+        session_id = cell(cells, session, index)
+        rows.append(
+            Row(
+                subject=without_prefix(identifier, "sub"),
+                session=None if session_id is None else without_prefix(session_id, "ses"),
+                value=cell(cells, target, index),
+                family=cell(cells, family, index),
+                site=cell(cells, site, index),
+                age=as_age(cell(cells, age, index)),
+                sex=as_sex(cell(cells, sex, index), levels),
+                path=cell(cells, path_column, index),
+            )
         )
-        before = rows.setdefault((row.subject, row.session), row)
+    return rows
+
+
+def merge_rows(path: Path, rows: Sequence[Row]) -> list[Row]:
+    """One row for each subject and session; what equal rows say of age and sex stays only where they agree.
+
+    Raises:
+        DatalistError: for two rows that disagree about target, family or site.
+    """
+    merged: dict[tuple[str, str | None], Row] = {}
+    for row in rows:
+        key = (row.subject, row.session)
+        before = merged.setdefault(key, row)
         if before != row:
-            raise _disagreement(path, identifier, before, row)
-    return SubjectTable(path, list(rows.values()))
+            raise _disagreement(path, before, row)
+        merged[key] = dataclasses.replace(
+            before,
+            age=before.age if before.age == row.age else None,
+            sex=before.sex if before.sex == row.sex else None,
+        )
+    return list(merged.values())
 
 
-def _disagreement(path: Path, identifier: str, first: Row, second: Row) -> DatalistError:
+def _disagreement(path: Path, first: Row, second: Row) -> DatalistError:
     name = next(f.name for f in dataclasses.fields(Row) if getattr(first, f.name) != getattr(second, f.name))
     return DatalistError(
-        f"{path}: two rows of {identifier} disagree ({name}: {getattr(first, name)} and {getattr(second, name)}), "
+        f"{path}: two rows of {second.subject} disagree ({name}: {getattr(first, name)} and {getattr(second, name)}), "
         "expected one row per subject, or a session_id column; correct the table."
     )

@@ -84,7 +84,7 @@ def test_equal_rows_count_once_and_rows_without_id_not_at_all(tmp_path: Path) ->
     [
         (["participant_id\tsex\tage", "1\tF\t3"], r"has no column 'x', found participant_id, sex, age; name a column"),
         (["subject\tx", "1\tF"], "has no column 'participant_id', found subject, x"),
-        (["participant_id\tx", "1\ta", "sub-1\tb"], r"two rows of sub-1 disagree \(value: a and b\), expected one row"),
+        (["participant_id\tx", "1\ta", "sub-1\tb"], r"two rows of 1 disagree \(value: a and b\), expected one row"),
         (["participant_id\tx\tsite", "1\ta\tp", "1\ta\tq"], r"two rows of 1 disagree \(site: p and q\)"),
         (
             ["participant_id\tx", "1\ta\tb\tc"],
