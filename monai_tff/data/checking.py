@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from monai_tff.contract import InputContract
+from monai_tff.contract import CLEANING, InputContract
 from monai_tff.data.datalist import load_datalist, load_records
 from monai_tff.data.header import ScanHeader, read_header
 from monai_tff.data.mask_files import check_mask_grid, find_mask
 from monai_tff.data.splits import SECTIONS
-from monai_tff.errors import ConfigError, UserError
+from monai_tff.errors import ConfigError, ContractError, UserError
 from monai_tff.transforms.spatial import cropped_size
 
 _THREADS = 8
@@ -81,11 +81,22 @@ def check_cohort(
     Raises:
         DatalistError: see `load_records`.
         ScanError: see `check_headers`.
-        ContractError: see `check_headers`.
+        ContractError: see `check_headers`; or if the cohort's denoising is not the contract's.
     """
     content = load_datalist(datalist)
+    _check_denoising(datalist, content.get("denoising", "none"), contract.denoising)
     sections = [section for section in SECTIONS if content[section]]
     check_headers([record for section in sections for record in load_records(datalist, dataset_dir, section)], contract)
+
+
+def _check_denoising(datalist: str | os.PathLike[str], found: str, wanted: str) -> None:
+    """What the cohort did to its time courses must be what the contract says; cleaning on loading starts from none."""
+    expected = "none" if wanted.startswith(CLEANING) else wanted
+    if found != expected:
+        raise ContractError(
+            f"{datalist}: the denoising of its scans is '{found}', but the input contract says '{wanted}'; set "
+            f"denoising to {found} in the dataset layer, or build the datalist from other scans."
+        )
 
 
 def check_headers(records: Sequence[Mapping[str, Any]], contract: InputContract, key: str = "image") -> None:
