@@ -1,0 +1,62 @@
+"""Options of the commands that read cohorts, each described once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+CohortKind = Literal["bids", "hcp", "ucla", "oasis3", "development_fmri", "adhd", "abide", "published"]
+
+Kind = Annotated[CohortKind, typer.Option(help="Which reader; bids reads any BIDS folder or derivative.")]
+TargetName = Annotated[str, typer.Option(help="What to predict: a column of the table, or a target of the reader.")]
+TargetKind = Annotated[
+    Literal["binary", "multiclass", "regression"] | None, typer.Option(help="Found from the values by default.")
+]
+Classes = Annotated[
+    str | None, typer.Option(help="Class names in order, separated by commas; the second is the positive one.")
+]
+Task = Annotated[str | None, typer.Option(help="Only scans of this task.")]
+Session = Annotated[str | None, typer.Option(help="Only scans of this session.")]
+Run = Annotated[str | None, typer.Option(help="Only this run.")]
+Space = Annotated[str | None, typer.Option(help="Only scans in this space.")]
+Res = Annotated[str | None, typer.Option(help="Only scans of this resolution.")]
+Desc = Annotated[str | None, typer.Option(help="Only this description; preproc is preferred by default.")]
+Echo = Annotated[str | None, typer.Option(help="Only this echo.")]
+Variant = Annotated[str | None, typer.Option(help="HCP: plain, hp2000_clean or hp2000_clean_rclean_tclean.")]
+Raw = Annotated[Path | None, typer.Option(help="Raw dataset of a derivative, which holds its tables.")]
+Tables = Annotated[
+    list[Path] | None, typer.Option("--table", help="Table of subjects or visits (may be repeated).")
+]
+IdColumn = Annotated[str | None, typer.Option(help="Column of the table that holds the subjects' IDs.")]
+PathColumn = Annotated[str | None, typer.Option(help="Column of the table that holds the scans' paths.")]
+SplitFile = Annotated[Path | None, typer.Option(help="Published split file: the section of each subject.")]
+AllowUnregistered = Annotated[
+    bool, typer.Option("--allow-unregistered", help="Take raw scans that no pipeline brought to a template.")
+]
+AllowUnknownFamilies = Annotated[
+    bool, typer.Option("--allow-unknown-families", help="Split by subject where no table knows the families.")
+]
+MaxMeanFd = Annotated[float | None, typer.Option(min=0.0, help="Leave out scans with more mean motion, in mm.")]
+PretrainUnlabelled = Annotated[
+    bool, typer.Option("--pretrain-unlabelled", help="Scans without a label join phases 1 and 2.")
+]
+NoContent = Annotated[
+    bool,
+    typer.Option("--no-content", help="Do not read the voxels: the same data under two names is not found."),
+]
+Ratios = Annotated[str, typer.Option(help="Shares for training, validation and test.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the split.")]
+Folds = Annotated[int | None, typer.Option(min=2, help="Make this many folds, each a datalist of its own.")]
+Repeats = Annotated[int, typer.Option(min=1, help="Draw the folds anew this often.")]
+LeaveOneSiteOut = Annotated[
+    bool, typer.Option("--leave-one-site-out", help="One datalist for each site, which is its test section.")
+]
+StratifySite = Annotated[bool, typer.Option("--stratify-site", help="Spread the sites over the sections too.")]
+Mask = Annotated[
+    Literal["auto", "nonzero"], typer.Option(help="auto: note the mask beside each scan; nonzero: note none.")
+]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default one for each core.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="JSON file to write.")]
