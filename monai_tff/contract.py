@@ -19,6 +19,13 @@ NORMALISATION = "tff-1"
 
 TR_POLICIES = ("refuse", "allow")
 MASK_POLICIES = ("auto", "nonzero")
+CLEANING = "clean_img:"
+"""Start of a denoising that is done when a scan is loaded; a strategy follows."""
+
+STRATEGIES = ("simple", "compcor", "ica_aroma")
+"""Strategies of nilearn's `load_confounds_strategy` that keep every frame; `scrubbing` drops frames."""
+
+DENOISING = ("none", "fix", *(CLEANING + strategy for strategy in STRATEGIES))
 TR_TOLERANCE = 0.01
 VOXEL_SIZE_TOLERANCE = 0.01
 
@@ -71,7 +78,8 @@ class InputContract:
             no crop at all.
         trim: frames dropped at the start of a scan.
         mask: `auto` (a mask file, a sibling, nonzero voxels, nilearn's `compute_epi_mask`) or `nonzero` (paper).
-        denoising: what was removed from the time courses before, `none` if nothing.
+        denoising: what is removed from the time courses: `none`, `fix` (done by the cohort, nothing is left to do) or
+            `clean_img:STRATEGY` (done when a scan is loaded, see `monai_tff.data.denoising`).
         repetition_time: seconds between frames, or None where unknown.
         tr_policy: what to do with a scan of another repetition time: `refuse` or `allow`.
         normalisation: version of the two-channel normalisation.
@@ -114,6 +122,7 @@ class InputContract:
             object.__setattr__(self, "target", Target(**self.target))
         self._refuse_unknown("tr_policy", TR_POLICIES)
         self._refuse_unknown("mask", MASK_POLICIES)
+        self._refuse_unknown("denoising", DENOISING)
         self._refuse_unknown("normalisation", (NORMALISATION,))
 
     def _refuse_unknown(self, name: str, known: Sequence[str]) -> None:
