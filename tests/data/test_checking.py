@@ -9,6 +9,7 @@ import pytest
 
 from monai_tff.contract import InputContract
 from monai_tff.data.checking import axis_order, check_cohort, check_headers
+from monai_tff.data.records import make_record
 from monai_tff.data.splits import split_hash
 from monai_tff.errors import ConfigError, ContractError, ScanError
 
@@ -105,30 +106,58 @@ def test_scans_in_another_orientation_are_checked_as_they_will_be(tmp_path):
     check_headers([{"image": path}], CONTRACT)
 
 
-def test_a_test_scan_is_checked_with_the_others(tmp_path: Path):
+def write_datalist(folder: Path, denoising: str = "none", **changed: list[dict]) -> Path:
+    """Six scans of 7 x 8 x 9 voxels, the last one a plane larger."""
     records = []
     for number in range(6):
         name = f"sub-{number}_bold.nii.gz"
         shape = (7, 8, 9, 5) if number < 5 else (7, 8, 10, 5)
-        nib.save(nib.Nifti1Image(np.ones(shape, dtype=np.int16), np.eye(4)), tmp_path / name)
-        facts = {"subject": str(number), "session": None, "run": None, "task": None, "group": str(number), "site": None}
-        records.append({"image": name, **facts, "tr": None, "mask": None, "label": "FM"[number % 2]})
-    sections = {"training": records[:2], "validation": records[2:4], "test": records[4:]}
+        nib.save(nib.Nifti1Image(np.ones(shape, dtype=np.int16), np.eye(4)), folder / name)
+        records.append(make_record(name, str(number), str(number), "FM"[number % 2]))
+    sections = {"training": records[:2], "validation": records[2:4], "test": records[4:], "unlabelled": [], **changed}
     content = {
         "name": "tiny",
         "target": {"name": "sex", "kind": "binary", "class_names": ["F", "M"]},
         "grid": {},
+        "denoising": denoising,
+        "allowed": [],
         "split": {"hash": split_hash(sections)},
         "excluded": {},
+        "faults": [],
         **sections,
+        "others": [],
     }
-    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    path = folder / "datalist.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def test_a_test_scan_is_checked_with_the_others(tmp_path: Path):
     contract = InputContract(spatial_size=(7, 8, 9), window_length=5)
     with pytest.raises(
         ContractError, match=r"sub-5_bold.nii.gz: the grid after the crop is 7 x 8 x 10, expected 7 x 8 x 9"
     ):
-        check_cohort(tmp_path / "datalist.json", tmp_path, contract)
-    content["test"] = []
-    content["split"]["hash"] = split_hash({**sections, "test": []})
-    (tmp_path / "datalist.json").write_text(json.dumps(content))
-    check_cohort(tmp_path / "datalist.json", tmp_path, contract)
+        check_cohort(write_datalist(tmp_path), tmp_path, contract)
+    check_cohort(write_datalist(tmp_path, test=[]), tmp_path, contract)
+
+
+@pytest.mark.parametrize(
+    ("of_scans", "of_contract", "fits"),
+    [
+        ("none", "none", True),
+        ("fix", "fix", True),
+        ("none", "clean_img:simple", True),
+        ("fix", "none", False),
+        ("none", "fix", False),
+        ("fix", "clean_img:simple", False),
+    ],
+)
+def test_the_denoising_of_scans_and_contract(tmp_path: Path, of_scans: str, of_contract: str, fits: bool):
+    contract = InputContract(spatial_size=(7, 8, 9), window_length=5, denoising=of_contract)
+    path = write_datalist(tmp_path, of_scans, test=[])
+    if fits:
+        check_cohort(path, tmp_path, contract)
+        return
+    message = f"the denoising of its scans is '{of_scans}', but the input contract says '{of_contract}'; set"
+    with pytest.raises(ContractError, match=message):
+        check_cohort(path, tmp_path, contract)
