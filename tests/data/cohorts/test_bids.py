@@ -51,7 +51,7 @@ def test_records_of_a_raw_dataset(tmp_path: Path) -> None:
         "motion": None,
         "motion_kind": None,
         "age": None,
-        "sex": None,
+        "sex": "F",
         "content": None,
         "label": "F",
     }
