@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
+from monai_tff.data.overlap import SECTIONS, Record, check_groups, check_no_overlap, split_hash
+from monai_tff.data.strata import pool_small, site_of_group, stratification, target_strata
 from monai_tff.data.targets import as_number
 from monai_tff.errors import DatalistError
 
-SECTIONS = ("training", "validation", "test")
+__all__ = ["DEFAULT_RATIOS", "SECTIONS", "check_no_overlap", "split_hash", "split_records", "stratification"]
+
 DEFAULT_RATIOS = (0.7, 0.15, 0.15)
 
-MAX_BINS = 5
-GROUPS_PER_BIN = 10
-_ATTEMPTS = 50
+MAX_SEED = 2**32 - 1
 
-Record = dict[str, Any]
+ATTEMPTS = 50
 
 
 def split_records(
-    records: Sequence[Record], *, kind: str, ratios: Sequence[float] = DEFAULT_RATIOS, seed: int = 0
+    records: Sequence[Record],
+    *,
+    kind: str,
+    ratios: Sequence[float] = DEFAULT_RATIOS,
+    seed: int = 0,
+    by_site: bool = False,
 ) -> dict[str, list[Record]]:
     """Splits records by group into training, validation and test, stratified by their labels.
 
@@ -35,74 +39,98 @@ def split_records(
     and on the records, not on their order.
 
     Args:
-        records: each with `group`, `subject`, `session`, `image` and `label`.
+        records: each with `group`, `subject`, `session`, `image` and `label`, and where they are known `content` and
+            `site`.
         kind: of the target: `binary`, `multiclass` or `regression`.
         ratios: shares of the groups for training, validation and test; 0 leaves a section empty.
         seed: of the draw.
+        by_site: spread the sites over the sections too, within each class or bin; sites that have too few groups of
+            one are drawn together, see `pool_small`.
 
     Returns:
         Records of each section, sorted by subject, session, run and image.
 
     Raises:
+        DatalistError: when there are too few groups, or too few with a class, or a subject, image or content is in two
+            groups.
+    """
+    check_groups(records)
+    return draw_sections(records, kind, ratios, [seed], by_site=by_site)
+
+
+def draw_sections(
+    records: Sequence[Record],
+    kind: str,
+    ratios: Sequence[float],
+    seeds: Sequence[int],
+    *,
+    by_site: bool = False,
+    source: str = "split",
+) -> dict[str, list[Record]]:
+    """Draws the sections of one split; see `split_records`.
+
+    Args:
+        records: whose groups were checked.
+        kind: of the target.
+        ratios: shares of the sections.
+        seeds: what the draw depends on.
+        by_site: whether sites are spread too.
+        source: which split it is, for messages.
+
+    Returns:
+        Sorted records of each section.
+
+    Raises:
         DatalistError: when there are too few groups, or too few with a class.
     """
     used = _check_ratios(ratios)
-    members: dict[str, list[Record]] = defaultdict(list)
-    for record in sorted(records, key=_order):
-        members[record["group"]].append(record)
-    labels = {group: [record["label"] for record in members[group]] for group in sorted(members)}
-    strata = _quantile_bins(labels) if kind == "regression" else _rarest_classes(labels)
-    _check_group_numbers(labels, strata, used, kind)
-    for attempt in range(_ATTEMPTS):
-        assigned = _draw(strata, ratios, np.random.RandomState([seed, attempt]), spread=kind != "regression")
+    members = records_by_group(records)
+    labels = {group: [record["label"] for record in members[group]] for group in members}
+    strata = target_strata(labels, kind)
+    sites = site_of_group(members) if by_site else None
+    _check_group_numbers(labels, used, kind, source)
+    for attempt in range(ATTEMPTS):
+        random = random_state(*seeds, attempt)
+        assigned = _draw(strata, ratios, random, spread=kind != "regression", sites=sites)
         sections = {section: [r for group in groups for r in members[group]] for section, groups in assigned.items()}
-        if all(_is_complete(sections[section], labels, kind) for section in used):
-            return {section: sorted(sections[section], key=_order) for section in SECTIONS}
+        if all(is_complete(sections[section], labels, kind) for section in used):
+            return {section: sorted(sections[section], key=record_order) for section in SECTIONS}
     raise DatalistError(
-        f"split: {len(labels)} groups could not be divided so that each of {', '.join(used)} has every class, "
+        f"{source}: {len(labels)} groups could not be divided so that each of {', '.join(used)} has every class, "
         "because classes share their groups; add groups, or leave a section out with a ratio of 0."
     )
 
 
-def stratification(name: str, kind: str, num_groups: int) -> str:
-    """What a split was stratified by, in words for the datalist: the target, or its quantile bins."""
-    return f"{name} in {_num_bins(num_groups)} quantile bins" if kind == "regression" else name
+def records_by_group(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """Records of each group; neither the order of the groups nor that of the records depends on the given one."""
+    members: dict[str, list[Record]] = defaultdict(list)
+    for record in sorted(records, key=record_order):
+        members[record["group"]].append(record)
+    return {group: members[group] for group in sorted(members)}
 
 
-def split_hash(sections: Mapping[str, Sequence[Record]]) -> str:
-    """SHA-256 over which group, subject, session and image is in which section; the order of records is free."""
-    lines = sorted(
-        "\t".join([section, *(str(record.get(key) or "") for key in ("group", "subject", "session", "image"))])
-        for section in SECTIONS
-        for record in sections.get(section, ())
-    )
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+def record_order(record: Record) -> tuple[str, ...]:
+    """Key that sorts records by subject, session, run and image."""
+    return tuple(str(record.get(key) or "") for key in ("subject", "session", "run", "image"))
 
 
-def check_no_overlap(sections: Mapping[str, Sequence[Record]], source: str = "split") -> None:
-    """Refuses a group, subject or image that is in two sections.
-
-    Args:
-        sections: records by section.
-        source: the datalist's file, for the message.
+def random_state(*seeds: int) -> np.random.RandomState:
+    """The generator of one draw.
 
     Raises:
-        DatalistError: naming one such group, subject or image and the two sections.
+        DatalistError: for a seed that numpy does not take.
     """
-    for key in ("group", "subject", "image"):
-        first_seen: dict[str, str] = {}
-        for section in SECTIONS:
-            for record in sections.get(section, ()):
-                before = first_seen.setdefault(record[key], section)
-                if before != section:
-                    raise DatalistError(
-                        f"{source}: {key} '{record[key]}' is in both {before} and {section}, expected each {key} "
-                        "in one section only; build the datalist again."
-                    )
+    for seed in seeds:
+        if not 0 <= seed <= MAX_SEED:
+            raise DatalistError(f"split: the seed is {seed}, expected a number from 0 to {MAX_SEED}.")
+    return np.random.RandomState(list(seeds))
 
 
-def _order(record: Record) -> tuple[str, ...]:
-    return tuple(str(record.get(key) or "") for key in ("subject", "session", "run", "image"))
+def is_complete(records: Sequence[Record], labels: Mapping[str, list[Any]], kind: str) -> bool:
+    """Whether a section has records, and of every class that the groups have."""
+    if kind == "regression":
+        return bool(records)
+    return {record["label"] for record in records} == {label for values in labels.values() for label in values}
 
 
 def _check_ratios(ratios: Sequence[float]) -> list[str]:
@@ -115,33 +143,11 @@ def _check_ratios(ratios: Sequence[float]) -> list[str]:
     return [section for section, ratio in zip(SECTIONS, ratios, strict=True) if ratio > 0]
 
 
-def _rarest_classes(labels: Mapping[str, list[Any]]) -> dict[str, list[str]]:
-    """Groups by the rarest class in them, so that a rare class in a mixed family is spread too."""
-    frequency = Counter(label for group in labels for label in set(labels[group]))
-    strata: dict[str, list[str]] = defaultdict(list)
-    for group, values in labels.items():
-        strata[min(values, key=lambda label: (frequency[label], label))].append(group)
-    return {label: strata[label] for label in sorted(strata)}
-
-
-def _quantile_bins(labels: Mapping[str, list[float]]) -> dict[str, list[str]]:
-    """Groups by quantile of their mean label, in bins of equal numbers of groups."""
-    ranked = sorted(labels, key=lambda group: (fmean(labels[group]), group))
-    bins = np.array_split(np.asarray(ranked, dtype=object), _num_bins(len(ranked)))
-    return {str(index): list(groups) for index, groups in enumerate(bins)}
-
-
-def _num_bins(num_groups: int) -> int:
-    return max(1, min(MAX_BINS, num_groups // GROUPS_PER_BIN))
-
-
-def _check_group_numbers(
-    labels: Mapping[str, list[Any]], strata: Mapping[str, list[str]], used: Sequence[str], kind: str
-) -> None:
+def _check_group_numbers(labels: Mapping[str, list[Any]], used: Sequence[str], kind: str, source: str) -> None:
     wanted = len(used)
     if len(labels) < wanted:
         raise DatalistError(
-            f"split: there are {len(labels)} groups, expected at least {wanted}, one for each of {', '.join(used)}; "
+            f"{source}: there are {len(labels)} groups, expected at least {wanted}, one for each of {', '.join(used)}; "
             "add subjects, or leave a section out with a ratio of 0."
         )
     if kind == "regression":
@@ -151,14 +157,19 @@ def _check_group_numbers(
         if count < wanted:
             numbers = all(as_number(name) is not None for name in groups_with)
             raise DatalistError(
-                f"split: class '{label}' is in {count} of {len(labels)} groups, expected at least {wanted}, one for "
+                f"{source}: class '{label}' is in {count} of {len(labels)} groups, expected at least {wanted}, one for "
                 f"each of {', '.join(used)}; add subjects, leave the class out, or a section with a ratio of 0"
                 f"{', or choose the kind regression' if numbers else ''}."
             )
 
 
 def _draw(
-    strata: Mapping[str, list[str]], ratios: Sequence[float], random: np.random.RandomState, *, spread: bool
+    strata: Mapping[str, list[str]],
+    ratios: Sequence[float],
+    random: np.random.RandomState,
+    *,
+    spread: bool,
+    sites: Mapping[str, str] | None,
 ) -> dict[str, list[str]]:
     """Draws the groups of each section from each stratum; rounding errors are carried from stratum to stratum."""
     assigned: dict[str, list[str]] = {section: [] for section in SECTIONS}
@@ -170,7 +181,7 @@ def _draw(
         sizes = _fit(sizes, len(groups), ratios, spread=spread or seen == len(groups))
         rest = groups
         for section, size in zip(SECTIONS[1:], sizes[1:], strict=True):
-            rest, drawn = _take(rest, size, random)
+            rest, drawn = _take(rest, size, random, sites)
             assigned[section].extend(drawn)
         assigned["training"].extend(rest)
     return assigned
@@ -190,18 +201,17 @@ def _fit(sizes: Sequence[int], total: int, ratios: Sequence[float], *, spread: b
     return fitted
 
 
-def _take(groups: list[str], size: int, random: np.random.RandomState) -> tuple[list[str], list[str]]:
-    """Draws `size` groups: those that stay and those drawn."""
+def _take(
+    groups: list[str], size: int, random: np.random.RandomState, sites: Mapping[str, str] | None
+) -> tuple[list[str], list[str]]:
+    """Draws `size` groups: those that stay and those drawn, of each site its share of both."""
     if size == 0:
         return groups, []
     if size == len(groups):
         return [], groups
-    rest, drawn = train_test_split(groups, test_size=size, random_state=random)
+    names = None
+    if sites is not None:
+        # each site must be able to give one group to both
+        names = pool_small([sites[group] for group in groups], least=2, most=min(size, len(groups) - size))
+    rest, drawn = train_test_split(groups, test_size=size, random_state=random, stratify=names)
     return rest, drawn
-
-
-def _is_complete(records: Sequence[Record], labels: Mapping[str, list[Any]], kind: str) -> bool:
-    """Whether a section has records, and of every class."""
-    if kind == "regression":
-        return bool(records)
-    return {record["label"] for record in records} == {label for values in labels.values() for label in values}

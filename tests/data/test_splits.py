@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from monai_tff.data.splits import SECTIONS, check_no_overlap, split_hash, split_records, stratification
+from monai_tff.data.splits import SECTIONS, check_no_overlap, split_hash, split_records
 from monai_tff.errors import DatalistError
 
 
@@ -107,9 +107,6 @@ def test_a_regression_is_stratified_by_quantiles() -> None:
     sections = split_records(records, kind="regression", ratios=(0.6, 0.2, 0.2), seed=1)
     for section, per_bin in zip(SECTIONS, (12, 4, 4), strict=True):
         assert Counter(int(item["label"] // 20) for item in sections[section]) == dict.fromkeys(range(5), per_bin)
-    assert stratification("age", "regression", 100) == "age in 5 quantile bins"
-    assert stratification("age", "regression", 12) == "age in 1 quantile bins"
-    assert stratification("sex", "binary", 100) == "sex"
 
 
 def test_the_seed_changes_the_split() -> None:
@@ -175,26 +172,78 @@ def test_classes_that_block_each_other_are_refused() -> None:
         split_records(records, kind="multiclass")
 
 
-def test_the_hash_covers_place_and_identity_but_not_order() -> None:
-    sections = {"training": cohort(A=3), "validation": cohort(B=2), "test": []}
-    assert len(split_hash(sections)) == 64
-    reversed_order = {section: records[::-1] for section, records in reversed(sections.items())}
-    assert split_hash(reversed_order) == split_hash(sections)
-    for key, value in (("group", "g"), ("subject", "s"), ("session", "t"), ("image", "i")):
-        edited = {**sections, "training": [{**sections["training"][0], key: value}, *sections["training"][1:]]}
-        assert split_hash(edited) != split_hash(sections), key
-    moved = {"training": sections["training"][:2], "validation": [*sections["validation"], sections["training"][2]]}
-    assert split_hash(moved) != split_hash(sections)
+def at_sites(**counts: dict[str, int]) -> list[dict[str, Any]]:
+    """Records by class and site."""
+    return [
+        {**record(f"{label}{site}{number:03d}", label), "site": site}
+        for label, sites in counts.items()
+        for site, count in sites.items()
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sites_are_spread_within_each_class(seed: int) -> None:
+    records = at_sites(F={"x": 40, "y": 20}, M={"x": 20, "y": 40})
+    sections = split_records(records, kind="binary", seed=seed, by_site=True)
+    counts = {
+        section: Counter((item["label"], item["site"]) for item in records) for section, records in sections.items()
+    }
+    assert counts["training"] == {("F", "x"): 28, ("F", "y"): 14, ("M", "x"): 14, ("M", "y"): 28}
+    assert counts["validation"] == counts["test"] == {("F", "x"): 6, ("F", "y"): 3, ("M", "x"): 3, ("M", "y"): 6}
+    check_no_overlap(sections)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_small_sites_are_drawn_together_and_change_no_size(seed: int) -> None:
+    small = {f"small-{number:02d}": 1 for number in range(20)}
+    records = at_sites(A={"big": 40, **small}, B={"big": 38, "pair": 2})
+    sections = split_records(records, kind="binary", seed=seed, by_site=True)
+    sizes = {section: Counter(item["label"] for item in found) for section, found in sections.items()}
+    assert sizes == {
+        "training": {"A": 42, "B": 28},
+        "validation": {"A": 9, "B": 6},
+        "test": {"A": 9, "B": 6},
+    }
+    for section in ("validation", "test"):
+        assert sum(item["site"].startswith("small") for item in sections[section]) == 3
+
+
+def test_a_regression_is_spread_over_sites_too() -> None:
+    records = [{**record(f"{n:03d}", float(n)), "site": "xy"[n % 2]} for n in range(100)]
+    sections = split_records(records, kind="regression", ratios=(0.6, 0.2, 0.2), seed=4, by_site=True)
+    for section, per_bin in zip(SECTIONS, (6, 2, 2), strict=True):
+        found = Counter((int(item["label"] // 20), item["site"]) for item in sections[section])
+        assert found == {(index, site): per_bin for index in range(5) for site in "xy"}
+
+
+def test_sites_that_nobody_knows_cannot_be_spread() -> None:
+    with pytest.raises(DatalistError, match="split: no scan has a site, expected sites to stratify by"):
+        split_records(cohort(A=9, B=9), kind="binary", by_site=True)
 
 
 @pytest.mark.parametrize(
-    ("other", "message"),
+    ("change", "message"),
     [
-        (record("z", "A", group="sub-A001"), "my.json: group 'sub-A001' is in both training and test"),
-        (record("A001", "A", group="family-1"), "my.json: subject 'A001' is in both training and test"),
-        ({**record("z", "A"), "image": "sub-A001/sub-A001_bold.nii.gz"}, "image 'sub-A001/.*' is in both training and"),
+        ({"subject": "A001"}, "split: subject 'A001' is in both group 'sub-A001' and group 'sub-B003', expected each"),
+        ({"image": "sub-A001/./sub-A001_bold.nii.gz"}, "image 'sub-A001/.*' is in both group 'sub-A001' and group"),
+        (
+            {"content": "0123456789abcdef"},
+            r"the same content, 'sub-A000/.*' of subject 'A000' and 'sub-B003/.*' of subject 'B003' "
+            r"\(SHA-256 0123456789ab\.\.\.\), is in both group 'sub-A000' and group 'sub-B003', .*; remove the scan",
+        ),
     ],
 )
-def test_overlap_is_refused_by_name(other: dict[str, Any], message: str) -> None:
-    with pytest.raises(DatalistError, match=message):
-        check_no_overlap({"training": cohort(A=3), "validation": cohort(B=1), "test": [other]}, "my.json")
+def test_what_belongs_together_must_be_in_one_group_whatever_the_draw(change: dict[str, str], message: str) -> None:
+    records = cohort(A=5, B=5)
+    records[0]["content"] = "0123456789abcdef"
+    records[8].update(change)
+    for seed in range(4):
+        with pytest.raises(DatalistError, match=message):
+            split_records(records, kind="binary", seed=seed)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+    with pytest.raises(DatalistError, match=f"split: the seed is {seed}, expected a number from 0 to 4294967295"):
+        split_records(cohort(A=5, B=5), kind="binary", seed=seed)
