@@ -34,18 +34,15 @@ SMALL = {
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """24 simulated subjects at 20 mm with 12 frames, and datalists for three kinds of target."""
-    from monai_tff.data import build_datalist, read_bids, simulate_cohort, write_datalist
+    from monai_tff.data import SplitPlan, build_datalist, read_bids, simulate_cohort, write_datalist
     from monai_tff.data.simulate import PlantedEffect
 
     folder = tmp_path_factory.mktemp("cohort") / "simulated"
     effects = {"sex": [PlantedEffect("regional_mean", size=3.0)], "age": [PlantedEffect("regional_mean", size=3.0)]}
     simulate_cohort(folder, num_subjects=24, voxel_size=20.0, num_frames=12, seed=3, num_sites=3, effects=effects)
-    datalists = {}
+    datalists, plan = {}, SplitPlan(ratios=(0.5, 0.25, 0.25))
     for target in ("sex", "age", "site"):
-        found = read_bids(folder, target)
-        content = build_datalist(
-            found.records, target, dataset_dir=folder, left_out=found.left_out, ratios=(0.5, 0.25, 0.25)
-        )
+        content = build_datalist(read_bids(folder, target), target, dataset_dir=folder, plan=plan)
         datalists[target] = folder / f"datalist_{target}.json"
         write_datalist(content, datalists[target])
     return SimpleNamespace(folder=folder, datalists=datalists)

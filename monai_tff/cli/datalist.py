@@ -2,160 +2,141 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from monai_tff.cli import options
 
-NAMES_SHOWN = 5
+if TYPE_CHECKING:
+    from monai_tff.data.cohorts import Cohort
+    from monai_tff.data.split_plan import SplitPlan
+
+FAULTS = 1
+"""Exit code where a datalist was written, but scans or rows were left out because something is wrong with them."""
 
 
 def datalist(
-    folder: Annotated[Path, typer.Argument(help="BIDS dataset or derivative.")],
-    target: Annotated[str, typer.Option(help="Column of the table to predict.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="JSON file to write.")] = Path("datalist.json"),
-    kind: Annotated[
-        Literal["binary", "multiclass", "regression"] | None, typer.Option(help="Found from the values by default.")
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option(help="Class names in order, separated by commas; the second is the positive one.")
-    ] = None,
-    ratios: Annotated[str, typer.Option(help="Shares for training, validation and test.")] = "0.7,0.15,0.15",
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the split.")] = 0,
-    task: Annotated[str | None, typer.Option(help="Only scans of this task.")] = None,
-    session: Annotated[str | None, typer.Option(help="Only scans of this session.")] = None,
-    run: Annotated[str | None, typer.Option(help="Only this run.")] = None,
-    space: Annotated[str | None, typer.Option(help="Only scans in this space.")] = None,
-    res: Annotated[str | None, typer.Option(help="Only scans of this resolution.")] = None,
-    desc: Annotated[str | None, typer.Option(help="Only this description; preproc is preferred by default.")] = None,
-    echo: Annotated[str | None, typer.Option(help="Only this echo.")] = None,
-    table: Annotated[Path | None, typer.Option(help="Table of subjects instead of participants.tsv.")] = None,
-    mask: Annotated[
-        Literal["auto", "nonzero"], typer.Option(help="auto: note the mask beside each scan; nonzero: note none.")
-    ] = "auto",
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    folder: Annotated[Path, typer.Argument(help="Folder of the cohort.")],
+    target: options.TargetName,
+    cohort: options.Kind = "bids",
+    output: options.Output = Path("datalist.json"),
+    kind: options.TargetKind = None,
+    classes: options.Classes = None,
+    ratios: options.Ratios = "0.7,0.15,0.15",
+    seed: options.Seed = 0,
+    folds: options.Folds = None,
+    repeats: options.Repeats = 1,
+    leave_one_site_out: options.LeaveOneSiteOut = False,
+    stratify_site: options.StratifySite = False,
+    split_file: options.SplitFile = None,
+    task: options.Task = None,
+    session: options.Session = None,
+    run: options.Run = None,
+    space: options.Space = None,
+    res: options.Res = None,
+    desc: options.Desc = None,
+    echo: options.Echo = None,
+    variant: options.Variant = None,
+    raw: options.Raw = None,
+    table: options.Tables = None,
+    id_column: options.IdColumn = None,
+    path_column: options.PathColumn = None,
+    allow_unregistered: options.AllowUnregistered = False,
+    allow_unknown_families: options.AllowUnknownFamilies = False,
+    max_mean_fd: options.MaxMeanFd = None,
+    pretrain_unlabelled: options.PretrainUnlabelled = False,
+    mask: options.Mask = "auto",
+    no_content: options.NoContent = False,
+    workers: options.Workers = None,
+    overwrite: options.Overwrite = False,
 ) -> None:
-    """Makes a datalist from a BIDS folder: scans, targets and a split by family or subject."""
-    from monai_tff.data.cohorts import read_bids
-    from monai_tff.data.datalist import build_datalist, refuse_existing, write_datalist
+    """Makes a datalist from a cohort: scans, targets and a split by family or subject."""
+    given = dict(locals())
+    plan = _plan(given)
+    _refuse_existing(plan, output, overwrite)
+    found = _read(given)
+    _write(found, plan, given)
 
-    refuse_existing(output, overwrite=overwrite)
-    choices = {"task": task, "session": session, "run": run, "space": space, "res": res, "desc": desc, "echo": echo}
-    cohort = read_bids(folder, target, tables=[table] if table is not None else [], **choices)
-    records, left_out = cohort.records, cohort.left_out
-    content = build_datalist(
-        records,
-        target,
-        dataset_dir=folder,
-        kind=kind,
-        classes=_words(classes) if classes is not None else None,
-        seed=seed,
-        ratios=_ratios(ratios),
-        mask=mask,
-        left_out=left_out,
+
+def _plan(given: Mapping[str, Any]) -> SplitPlan:
+    from monai_tff.data.cohorts.published import read_published_split
+    from monai_tff.data.split_plan import SplitPlan
+
+    split_file = given["split_file"]
+    return SplitPlan(
+        seed=given["seed"],
+        ratios=_ratios(given["ratios"]),
+        folds=given["folds"],
+        repeats=given["repeats"],
+        by_site=given["stratify_site"],
+        leave_one_site_out=given["leave_one_site_out"],
+        assignment=None if split_file is None else read_published_split(split_file),
+    )
+
+
+def _refuse_existing(plan: SplitPlan, output: Path, overwrite: bool) -> None:
+    """Before the work; the names of several datalists are known only after it."""
+    from monai_tff.data.datalist import refuse_existing
+
+    if plan.is_single:
+        refuse_existing(output, overwrite=overwrite)
+
+
+def _read(given: Mapping[str, Any]) -> Cohort:
+    from monai_tff.data.cohorts import read_cohort
+    from monai_tff.data.cohorts.motion import exclude_by_motion
+
+    names = (
+        *("task", "session", "run", "space", "res", "desc", "echo", "variant", "raw", "id_column", "path_column"),
+        *("allow_unregistered", "allow_unknown_families"),
+    )
+    choices = {name: given[name] for name in names} | {"tables": given["table"]}
+    found = read_cohort(given["cohort"], given["folder"], given["target"], choices)
+    return found if given["max_mean_fd"] is None else exclude_by_motion(found, given["max_mean_fd"])
+
+
+def _write(cohort: Cohort, plan: SplitPlan, given: Mapping[str, Any]) -> None:
+    """Builds and writes the datalists, prints what they hold, and exits with 1 after faults."""
+    from monai_tff.cli.datalist_summary import print_summary
+    from monai_tff.data.building import build_datalists
+    from monai_tff.data.datalist import refuse_existing, write_datalist
+    from monai_tff.data.split_plan import split_suffix
+
+    contents = build_datalists(
+        cohort,
+        given["target"],
+        dataset_dir=given["folder"],
+        plan=plan,
+        kind=given["kind"],
+        classes=_words(given["classes"]) if given["classes"] is not None else None,
+        mask=given["mask"],
+        pretrain_unlabelled=given["pretrain_unlabelled"],
+        content=not given["no_content"],
+        workers=given["workers"],
         progress=True,
     )
-    write_datalist(content, output, overwrite=overwrite)
-    _print_summary(content, left_out, output)
+    output, overwrite = given["output"], given["overwrite"]
+    written = {output.with_stem(output.stem + split_suffix(content["split"])): content for content in contents}
+    for path in written:
+        refuse_existing(path, overwrite=overwrite)
+    for path, content in written.items():
+        write_datalist(content, path, overwrite=overwrite)
+    print_summary(written, cohort.left_out)
+    if contents[0]["faults"]:
+        raise typer.Exit(FAULTS)
 
 
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _ratios(text: str) -> list[float]:
+def _ratios(text: str) -> Sequence[float]:
     from monai_tff.errors import DatalistError
 
     try:
         return [float(word) for word in _words(text)]
     except ValueError as error:
         raise DatalistError(f"--ratios: found '{text}', expected three numbers such as 0.7,0.15,0.15.") from error
-
-
-def _print_summary(content: Mapping[str, Any], left_out: Mapping[str, Sequence[str]], output: Path) -> None:
-    from rich.console import Console
-
-    console = Console()
-    console.print(_sections_table(content))
-    for line in [*_grid_lines(content), *_excluded_lines(content["excluded"], left_out)]:
-        console.print(line, markup=False, highlight=False)
-    split = content["split"]
-    console.print(f"Split by group, stratified by {split['stratified_by']}, seed {split['seed']}", highlight=False)
-    console.print(f"Hash {split['hash']}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"Written to {output}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _sections_table(content: Mapping[str, Any]) -> Table:
-    """Scans, subjects, groups and labels of each section."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from monai_tff.data.splits import SECTIONS
-
-    target = content["target"]
-    label_columns = target["class_names"] or ["mean", "range"]
-    shown = Table(title=Text(f"{content['name']}: {target['name']} ({target['kind']})"))
-    for name in ("section", "scans", "subjects", "groups", *label_columns):
-        shown.add_column(Text(name), justify="left" if name == "section" else "right")
-    for section in SECTIONS:
-        records = content[section]
-        units = [str(len({record[key] for record in records})) for key in ("subject", "group")]
-        shown.add_row(section, str(len(records)), *units, *_label_cells(records, target))
-    return shown
-
-
-def _label_cells(records: Sequence[Mapping[str, Any]], target: Mapping[str, Any]) -> list[str]:
-    """Subjects of each class (a subject whose sessions differ counts in each), or mean and range over scans."""
-    if target["class_names"]:
-        pairs = {(record["subject"], record["label"]) for record in records}
-        counts = Counter(label for _, label in pairs)
-        return [str(counts[name]) for name in target["class_names"]]
-    values = [record["label"] for record in records]
-    if not values:
-        return ["-", "-"]
-    return [f"{sum(values) / len(values):.4g}", f"{min(values):g} to {max(values):g}"]
-
-
-def _grid_lines(content: Mapping[str, Any]) -> list[str]:
-    from monai_tff.data.splits import SECTIONS
-
-    grid = content["grid"]
-    records = [record for section in SECTIONS for record in content[section]]
-    titles = {
-        "shape": "Grid",
-        "voxel_size": "Voxel size (mm)",
-        "axis_codes": "Orientation",
-        "repetition_time": "TR (s)",
-    }
-    lines = []
-    for name, title in titles.items():
-        value = grid[name]
-        if name in grid["counts"]:
-            counts = [f"{found} ({count} scans)" for found, count in grid["counts"][name].items()]
-            lines.append(f"{title}: differs: {', '.join(counts)}")
-        else:
-            text = " x ".join(f"{size:g}" for size in value) if isinstance(value, list) else value
-            lines.append(f"{title}: {'unknown' if text is None else text}")
-    tasks = Counter(record["task"] or "none" for record in records)
-    masks = sum(record["mask"] is not None for record in records)
-    return [
-        *lines,
-        f"Frames: {' to '.join(str(frames) for frames in sorted(set(grid['frames'])))}",
-        f"Tasks: {', '.join(f'{task} ({count} scans)' for task, count in sorted(tasks.items()))}",
-        f"Masks: beside {masks} of {len(records)} scans",
-    ]
-
-
-def _excluded_lines(excluded: Mapping[str, int], left_out: Mapping[str, Sequence[str]]) -> list[str]:
-    """What was left out and why, with the first names."""
-    lines = []
-    for reason, count in excluded.items():
-        names = list(left_out.get(reason, ()))
-        shown = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
-        lines.append(f"Left out, {reason}: {count}" + (f" ({shown})" if shown else ""))
-    return lines or ["Left out: nothing"]

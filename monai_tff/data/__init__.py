@@ -12,17 +12,19 @@ from typing import Any
 from monai_tff.data.find_scans import find_scans
 
 _HOMES = {
+    "building": ("build_datalist", "build_datalists"),
     "checking": ("check_cohort", "check_header", "check_headers"),
-    "cohorts": ("read_bids",),
-    "datalist": ("build_datalist", "load_datalist", "load_records", "target_of", "write_datalist"),
+    "cohorts": ("Cohort", "read_bids", "read_cohort"),
+    "datalist": ("load_datalist", "load_records", "target_of", "write_datalist"),
     "frames": ("StoredFrames",),
-    "grid": ("describe_scans", "summarise_grid"),
+    "grid": ("note_headers", "summarise_grid"),
     "header": ("ScanHeader", "read_header"),
     "label_statistics": ("class_weights", "target_statistics"),
     "loading": ("LoadScand", "load_scan"),
     "mask_files": ("check_mask_grid", "find_mask"),
     "masking": ("choose_mask",),
     "packing": ("pack",),
+    "split_plan": ("SplitPlan",),
     "simulate": ("PlantedEffect", "SimulationOptions", "simulate_cohort"),
     "scan": ("CompactScan", "unpack_windows"),
     "windows": ("EveryWindowSampler", "RandomWindowSampler", "WindowDataset", "WindowIndex", "collate_records"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -10,85 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from monai_tff.contract import Target
-from monai_tff.data.grid import describe_scans
+from monai_tff.data.overlap import UNLABELLED, check_no_overlap, split_hash
 from monai_tff.data.records import RECORD_KEYS, Record
-from monai_tff.data.splits import (
-    DEFAULT_RATIOS,
-    SECTIONS,
-    check_no_overlap,
-    split_hash,
-    split_records,
-    stratification,
-)
-from monai_tff.data.targets import as_number, define_target, encode_label, raw_label
+from monai_tff.data.splits import SECTIONS
+from monai_tff.data.targets import as_number, encode_label
 from monai_tff.errors import ContractError, DatalistError
 
-KEYS = ("name", "target", "grid", "split", "excluded", *SECTIONS)
-
-
-def build_datalist(
-    records: Sequence[Record],
-    target: str,
-    *,
-    dataset_dir: str | os.PathLike[str],
-    kind: str | None = None,
-    classes: Sequence[str] | None = None,
-    seed: int = 0,
-    ratios: Sequence[float] = DEFAULT_RATIOS,
-    mask: str = "auto",
-    name: str | None = None,
-    left_out: Mapping[str, Sequence[str]] | None = None,
-    progress: bool = False,
-) -> dict[str, Any]:
-    """Turns the records of a cohort into a datalist: target, split by group, and what the headers say.
-
-    Args:
-        records: of a cohort reader, the label as written in its table.
-        target: name of the target.
-        dataset_dir: folder that image paths start from.
-        kind: `binary`, `multiclass` or `regression`; found from the labels if None.
-        classes: names in the order of the class index; records of other classes are left out and counted.
-        seed: of the split.
-        ratios: shares of the groups for training, validation and test.
-        mask: `auto` notes the mask beside each scan, `nonzero` none.
-        name: of the cohort, the folder's name if None.
-        left_out: what the cohort reader left out, names by reason.
-        progress: whether to show a progress bar while headers are read.
-
-    Returns:
-        The datalist, ready for `write_datalist`.
-
-    Raises:
-        UserError: when the labels make no target, the groups no split, or a scan or mask cannot be used.
-    """
-    excluded = {reason: len(names) for reason, names in (left_out or {}).items()}
-    definition = define_target(target, [record["label"] for record in records], kind=kind, classes=classes)
-    usable = [r for r in ({**r, "label": raw_label(r["label"], definition)} for r in records) if r["label"] is not None]
-    if len(usable) < len(records):
-        excluded["scans: other classes"] = len(records) - len(usable)
-    sections = split_records(usable, kind=definition.kind, ratios=ratios, seed=seed)
-    check_no_overlap(sections)
-    return {
-        "name": name or Path(os.path.abspath(dataset_dir)).name,
-        "target": {**dataclasses.asdict(definition), "class_names": list(definition.class_names)},
-        "grid": describe_scans(sections, Path(dataset_dir), mask=mask, progress=progress),
-        "split": _split_facts(sections, definition, seed, ratios),
-        "excluded": excluded,
-        **sections,
-    }
-
-
-def _split_facts(
-    sections: Mapping[str, Sequence[Record]], target: Target, seed: int, ratios: Sequence[float]
-) -> dict[str, Any]:
-    groups = {section: len({record["group"] for record in sections[section]}) for section in SECTIONS}
-    return {
-        "seed": seed,
-        "ratios": list(ratios),
-        "stratified_by": stratification(target.name, target.kind, sum(groups.values())),
-        "groups": groups,
-        "hash": split_hash(sections),
-    }
+FACTS = ("target", "grid", "split", "excluded")
+KEYS = (
+    *("name", "target", "grid", "denoising", "allowed", "split", "excluded", "faults"),
+    *(*SECTIONS, UNLABELLED, "others"),
+)
+"""Keys of a datalist; `unlabelled` holds scans for phases 1 and 2 alone, `others` those that are not used at all."""
 
 
 def write_datalist(datalist: Mapping[str, Any], path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -159,19 +91,25 @@ def load_datalist(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise DatalistError(f"{path}: is not JSON ({error}), expected a datalist; build it again.") from error
     _check_keys(path, content)
     target = _target(path, content)
-    sections = {section: content[section] for section in SECTIONS}
+    sections = {section: content[section] for section in (*SECTIONS, UNLABELLED)}
     check_no_overlap(sections, str(path))
+    # before the hash, which covers the labels: a missing label has a sentence of its own
+    _check_labels(path, {section: content[section] for section in SECTIONS}, target)
     if split_hash(sections) != content["split"].get("hash"):
         raise DatalistError(
             f"{path}: was edited: the records do not match the hash of the split, expected the split as it was built; "
             "build the datalist again."
         )
-    _check_labels(path, sections, target)
     return content
 
 
 def load_records(
-    datalist: str | os.PathLike[str], dataset_dir: str | os.PathLike[str], section: str = "training"
+    datalist: str | os.PathLike[str],
+    dataset_dir: str | os.PathLike[str],
+    section: str = "training",
+    *,
+    with_unlabelled: bool = False,
+    packed_dir: str | os.PathLike[str] | None = None,
 ) -> list[Record]:
     """Records of one section, ready for a dataset.
 
@@ -179,10 +117,12 @@ def load_records(
         datalist: path of the JSON file.
         dataset_dir: folder that the paths of the datalist start from.
         section: `training`, `validation` or `test`.
+        with_unlabelled: add the scans without a label, as phases 1 and 2 do.
+        packed_dir: folder of packed scans; the scans themselves need not be there then.
 
     Returns:
-        Records with absolute paths in `image` and `mask` (None without mask), the relative image path in `scan`, and
-        `label` as the network is given it: 0.0 or 1.0, class index, or number.
+        Records with absolute paths in `image`, `mask` and `confounds` (None without), the relative image path in
+        `scan`, and `label` as the network is given it: 0.0 or 1.0, class index, or number (None without a label).
 
     Raises:
         DatalistError: when the datalist is not right, the section is missing or empty, or files do not exist.
@@ -190,8 +130,6 @@ def load_records(
     Example:
         >>> records = load_records("datalist.json", "ds000030", "training")  # doctest: +SKIP
     """
-    from monai.data import load_decathlon_datalist
-
     content = load_datalist(datalist)
     if section not in SECTIONS:
         raise DatalistError(f"{datalist}: has no section '{section}', expected one of {', '.join(SECTIONS)}.")
@@ -201,20 +139,36 @@ def load_records(
         )
     base = os.path.abspath(os.path.expanduser(dataset_dir))
     target = _target(datalist, content)
+    names = [section, UNLABELLED] if with_unlabelled and content[UNLABELLED] else [section]
+    records = [record for name in names for record in _resolved(datalist, content, name, base, target)]
+    if packed_dir is None:
+        _check_files(datalist, records, base)
+    return records
+
+
+def _resolved(
+    datalist: str | os.PathLike[str], content: Mapping[str, Any], section: str, base: str, target: Target
+) -> list[Record]:
+    """Records of a section with absolute paths and encoded labels."""
+    from monai.data import load_decathlon_datalist
+
     found = load_decathlon_datalist(datalist, is_segmentation=False, data_list_key=section, base_dir=base)
     # MONAI turns every text into a path when the folder has a file of that name (group `sub-01`): keep the own text
-    records = [
+    return [
         {
             **stored,
             "image": resolved["image"],
             "scan": stored["image"],
-            "mask": None if stored["mask"] is None else os.path.normpath(os.path.join(base, stored["mask"])),
-            "label": encode_label(stored["label"], target),
+            "mask": _below(base, stored["mask"]),
+            "confounds": _below(base, stored["confounds"]),
+            "label": None if stored["label"] is None else encode_label(stored["label"], target),
         }
         for stored, resolved in zip(content[section], found, strict=True)
     ]
-    _check_files(datalist, records, base)
-    return records
+
+
+def _below(base: str, path: str | None) -> str | None:
+    return None if path is None else os.path.normpath(os.path.join(base, path))
 
 
 def target_of(datalist: str | os.PathLike[str]) -> Target:
@@ -235,12 +189,12 @@ def _check_keys(path: str | os.PathLike[str], content: Any) -> None:
             f"{path}: has no key '{missing[0]}', expected {', '.join(KEYS)}; "
             "make it with `python -m monai_tff datalist`."
         )
-    for key in ("target", "grid", "split", "excluded"):
+    for key in FACTS:
         if not isinstance(content[key], dict):
             raise DatalistError(
                 f"{path}: '{key}' is {type(content[key]).__name__}, expected an object; build it again."
             )
-    for section in SECTIONS:
+    for section in (*SECTIONS, UNLABELLED):
         for number, record in enumerate(content[section] if isinstance(content[section], list) else [None]):
             absent = [key for key in RECORD_KEYS if not isinstance(record, dict) or key not in record]
             # a label is reported with its scan, by the check of labels

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,46 +11,52 @@ from typing import Any
 from monai_tff.contract import MASK_POLICIES
 from monai_tff.data.header import ScanHeader, read_header
 from monai_tff.data.mask_files import check_mask_grid, find_mask
+from monai_tff.data.records import Record
 from monai_tff.errors import DatalistError, ScanError
-
-Record = dict[str, Any]
 
 _THREADS = 8
 """Headers are read in threads: on a network file system the time goes into waiting."""
 
 
-def describe_scans(
-    sections: Mapping[str, Sequence[Record]], dataset_dir: Path, *, mask: str = "auto", progress: bool = False
-) -> dict[str, Any]:
-    """Reads the header of every scan, notes its repetition time and mask in its record, and sums up the grid.
+def note_headers(
+    records: Sequence[Record], dataset_dir: Path, *, mask: str = "auto", progress: bool = False
+) -> list[ScanHeader | ScanError]:
+    """Reads the header of every scan, and notes its repetition time and mask in its record.
 
     Args:
-        sections: records by section, with `image` relative to `dataset_dir`; `tr` (seconds or None) and `mask`
-            (relative path or None) are written into them. A mask that a record already names is checked, not replaced.
+        records: with `image` relative to `dataset_dir`; `tr` (seconds or None) and `mask` (relative path or None) are
+            written into them. A mask that a record already names is checked, not replaced.
         dataset_dir: folder that the paths of the records start from.
         mask: `auto` notes the mask that lies beside a scan, `nonzero` notes none.
         progress: whether to show a progress bar.
 
     Returns:
-        `shape` [X, Y, Z], `voxel_size` (mm), `axis_codes` and `repetition_time` (s), each None where the scans differ;
-        `frames` [least, most]; `counts`: for each fact that differs, how many scans have which value.
+        For each record the header, or why the scan or its mask cannot be used.
 
     Raises:
-        ScanError: for a scan or mask that cannot be used, with the number of further ones.
         DatalistError: for a mask policy that does not exist.
     """
     if mask not in MASK_POLICIES:
         raise DatalistError(f"mask is '{mask}', expected one of {', '.join(MASK_POLICIES)}.")
-    records = [record for section in sections.values() for record in section]
-    headers = _read_all(records, dataset_dir, mask, progress)
-    for record, (header, mask_path) in zip(records, headers, strict=True):
-        record["tr"] = header.repetition_time
-        record["mask"] = None if mask_path is None else mask_path.relative_to(dataset_dir).as_posix()
-    return summarise_grid([header for header, _ in headers])
+    outcomes = _read_all(records, dataset_dir, mask, progress)
+    for record, outcome in zip(records, outcomes, strict=True):
+        if not isinstance(outcome, ScanError):
+            header, mask_path = outcome
+            record["tr"] = header.repetition_time
+            record["mask"] = None if mask_path is None else mask_path.relative_to(dataset_dir).as_posix()
+    return [outcome if isinstance(outcome, ScanError) else outcome[0] for outcome in outcomes]
 
 
 def summarise_grid(headers: Sequence[ScanHeader]) -> dict[str, Any]:
-    """The grid that scans share; see `describe_scans`."""
+    """What the headers of scans have in common.
+
+    Args:
+        headers: of at least one scan.
+
+    Returns:
+        `shape` [X, Y, Z], `voxel_size` (mm), `axis_codes` and `repetition_time` (s), each None where the scans differ;
+        `frames` [least, most]; `counts`: for each fact that differs, how many scans have which value.
+    """
     facts: dict[str, list[Any]] = {
         "shape": [header.spatial_shape for header in headers],
         # headers store float32; the third decimal of a mm is noise
@@ -67,7 +73,7 @@ def summarise_grid(headers: Sequence[ScanHeader]) -> dict[str, Any]:
 
 def _read_all(
     records: Sequence[Record], dataset_dir: Path, mask: str, progress: bool
-) -> list[tuple[ScanHeader, Path | None]]:
+) -> list[tuple[ScanHeader, Path | None] | ScanError]:
     from rich.console import Console
     from rich.progress import track
 
@@ -91,12 +97,7 @@ def _read_all(
             transient=True,
             disable=not progress,
         )
-        outcomes = list(results)
-    faults = [outcome for outcome in outcomes if isinstance(outcome, ScanError)]
-    if faults:
-        more = f" ({len(faults) - 1} more of {len(records)} scans cannot be used either.)" if len(faults) > 1 else ""
-        raise ScanError(f"{faults[0]}{more}") from faults[0]
-    return [outcome for outcome in outcomes if not isinstance(outcome, ScanError)]
+        return list(results)
 
 
 def _plain(value: Any) -> Any:

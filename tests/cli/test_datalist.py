@@ -31,7 +31,8 @@ def cohort(tmp_path: Path) -> Path:
     for number in range(12):
         folder = root / f"sub-{number:02d}" / "func"
         folder.mkdir(parents=True)
-        image = nib.Nifti1Image(np.ones((7, 8, 9 + (number == 11), 3), np.int16), np.diag([-3.0, 3, 3.5, 1]))
+        values = np.full((7, 8, 9 + (number == 11), 3), number, np.int16)
+        image = nib.Nifti1Image(values, np.diag([-3.0, 3, 3.5, 1]))
         image.header.set_zooms((3, 3, 3.5, 0.72))
         nib.save(image, folder / f"sub-{number:02d}_task-rest_bold.nii")
         rows.append(f"{number}\t{'FM'[number % 2]}\t{20 + number}\t{'ABC'[number % 3]}\tf{number // 2}")
@@ -109,6 +110,51 @@ def test_faults_leave_no_file(cohort: Path, tmp_path: Path, options: list[str], 
     with pytest.raises(DatalistError, match=message):
         raise result.exception or AssertionError(result.output)
     assert not (tmp_path / "new.json").exists()
+
+
+def test_folds_are_files_beside_each_other(cohort: Path, tmp_path: Path) -> None:
+    output = tmp_path / "sex.json"
+    result = invoke(cohort, "--target", "sex", "-o", output, "--folds", 3, "--seed", 2)
+    assert result.exit_code == 0, result.output
+    names = [f"sex_fold-{number}.json" for number in (1, 2, 3)]
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == names
+    tested = [record["image"] for name in names for record in load_datalist(tmp_path / name)["test"]]
+    assert len(set(tested)) == len(tested) == 12
+    assert "Split by group, fold 2 of 3, stratified by" in result.output
+    again = invoke(cohort, "--target", "sex", "-o", output, "--folds", 3)
+    assert isinstance(again.exception, DatalistError)
+    assert "sex_fold-1.json: exists already" in str(again.exception)
+
+
+def test_what_is_wrong_is_left_out_and_told_by_the_exit_code(cohort: Path, tmp_path: Path) -> None:
+    broken = cohort / "sub-05" / "func" / "sub-05_task-rest_bold.nii"
+    broken.write_bytes(broken.read_bytes()[:-7])
+    result = invoke(cohort, "--target", "sex", "-o", tmp_path / "sex.json")
+    assert result.exit_code == 1
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    (line,) = [line for line in result.output.splitlines() if line.startswith("Left out: ")]
+    assert "sub-05_task-rest_bold.nii: the voxels cannot be read" in line
+    written = load_datalist(tmp_path / "sex.json")
+    assert sum(len(written[section]) for section in ("training", "validation", "test")) == 11
+    assert written["faults"] == [line.removeprefix("Left out: ")]
+
+
+def test_an_option_of_another_reader_is_refused(cohort: Path, tmp_path: Path) -> None:
+    options = ["--cohort", "hcp", "--target", "sex", "--space", "MNI", "-o", tmp_path / "new.json"]
+    result = invoke(cohort, *options)
+    with pytest.raises(DatalistError, match=r"--space: the reader of hcp takes no such option, expected .*--table"):
+        raise result.exception or AssertionError(result.output)
+
+
+def test_motion_is_summed_up_and_excludes(cohort: Path, tmp_path: Path) -> None:
+    for number in range(10):
+        path = cohort / f"sub-{number:02d}" / "func" / f"sub-{number:02d}_task-rest_desc-confounds_timeseries.tsv"
+        path.write_text(f"framewise_displacement\nn/a\n0.{number}\n0.{number}\n")
+    result = invoke(cohort, "--target", "sex", "-o", tmp_path / "sex.json", "--max-mean-fd", 0.65)
+    assert result.exit_code == 0, result.output
+    assert "Left out, scans: mean FD above 0.65 mm, class F: 1 " in result.output
+    assert "Left out, scans: mean FD above 0.65 mm, class M: 2 " in result.output
+    assert "Motion (mean FD): median 0.3, 0 to 0.6 mm, 7 of 9 scans" in result.output
 
 
 def test_heavy_libraries_wait_for_the_work() -> None:

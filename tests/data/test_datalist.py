@@ -11,19 +11,18 @@ import numpy as np
 import pytest
 
 from monai_tff.contract import Target
+from monai_tff.data.building import build_datalist
 from monai_tff.data.cohorts import read_bids
 from monai_tff.data.datalist import (
-    KEYS,
-    RECORD_KEYS,
-    build_datalist,
     load_datalist,
     load_records,
     refuse_existing,
     target_of,
     write_datalist,
 )
-from monai_tff.data.splits import SECTIONS, split_hash
-from monai_tff.errors import DatalistError, ScanError
+from monai_tff.data.split_plan import SplitPlan
+from monai_tff.data.splits import DEFAULT_RATIOS, SECTIONS, split_hash
+from monai_tff.errors import DatalistError
 
 REAL = Path(__file__).parents[2] / ".." / "shared" / "realdata"
 needs_real_scans = pytest.mark.skipif(
@@ -36,15 +35,16 @@ def cohort(tmp_path: Path) -> Path:
     """A BIDS tree of 12 subjects, two sessions each; masks beside the first session's scans."""
     root = tmp_path / "my study"
     rows = ["participant_id\tsex\tage\tdiagnosis"]
-    scan = nib.Nifti1Image(np.ones((7, 8, 9, 3), np.int16), np.diag([3.0, 3, 3, 1]))
-    scan.header.set_zooms((3, 3, 3, 2.0))
-    mask = nib.Nifti1Image(np.ones((7, 8, 9), np.uint8), scan.affine)
+    affine = np.diag([3.0, 3, 3, 1])
+    mask = nib.Nifti1Image(np.ones((7, 8, 9), np.uint8), affine)
     for number in range(12):
         subject = f"{number:02d}"
         rows.append(f"sub-{subject}\t{'FM'[number % 2]}\t{20 + number}\t{('ADHD', 'CONTROL', 'SCHZ')[number % 3]}")
         for session in "12":
             stem = root / f"sub-{subject}" / f"ses-{session}" / "func" / f"sub-{subject}_ses-{session}_task-rest"
             stem.parent.mkdir(parents=True)
+            scan = nib.Nifti1Image(np.full((7, 8, 9, 3), 10 * number + int(session), np.int16), affine)
+            scan.header.set_zooms((3, 3, 3, 2.0))
             nib.save(scan, f"{stem}_bold.nii.gz")
             if session == "1":
                 nib.save(mask, f"{stem}_desc-brain_mask.nii.gz")
@@ -52,10 +52,8 @@ def cohort(tmp_path: Path) -> Path:
     return root
 
 
-def build(cohort: Path, target: str = "sex", **options: Any) -> dict[str, Any]:
-    found = read_bids(cohort, target)
-    records, left_out = found.records, found.left_out
-    return build_datalist(records, target, dataset_dir=cohort, left_out=left_out, **options)
+def build(cohort: Path, target: str = "sex", ratios: tuple[float, ...] = DEFAULT_RATIOS) -> dict[str, Any]:
+    return build_datalist(read_bids(cohort, target), target, dataset_dir=cohort, plan=SplitPlan(ratios=ratios))
 
 
 @pytest.fixture
@@ -71,75 +69,6 @@ def edit(path: Path, change: Callable[[dict[str, Any]], object], *, rehash: bool
         content["split"]["hash"] = split_hash(content)
     path.write_text(json.dumps(content))
     return path
-
-
-def test_a_datalist_has_its_facts(cohort: Path) -> None:
-    datalist = build(cohort, seed=3, ratios=(0.5, 0.25, 0.25))
-    assert tuple(datalist) == KEYS
-    assert datalist["name"] == "my study"
-    assert datalist["target"] == {"name": "sex", "kind": "binary", "class_names": ["F", "M"]}
-    assert datalist["grid"] == {
-        "shape": [7, 8, 9],
-        "voxel_size": [3.0, 3.0, 3.0],
-        "axis_codes": "RAS",
-        "repetition_time": 2.0,
-        "frames": [3, 3],
-        "counts": {},
-    }
-    assert datalist["split"] == {
-        "seed": 3,
-        "ratios": [0.5, 0.25, 0.25],
-        "stratified_by": "sex",
-        "groups": {"training": 6, "validation": 3, "test": 3},
-        "hash": split_hash(datalist),
-    }
-    assert datalist["excluded"] == {}
-    assert [len(datalist[section]) for section in SECTIONS] == [12, 6, 6]
-    first, second = datalist["test"][:2]
-    assert tuple(first) == RECORD_KEYS
-    stem = f"sub-{first['subject']}/ses-1/func/sub-{first['subject']}_ses-1_task-rest"
-    assert (first["image"], first["mask"]) == (f"{stem}_bold.nii.gz", f"{stem}_desc-brain_mask.nii.gz")
-    assert (first["tr"], first["label"]) == (2.0, "FM"[int(first["subject"]) % 2])
-    assert (second["subject"], second["session"], second["mask"]) == (first["subject"], "2", None)
-
-
-def test_building_twice_gives_the_same_and_leaves_the_records_alone(cohort: Path) -> None:
-    records = read_bids(cohort, "age").records
-    before = json.dumps(records)
-    first = build_datalist(records, "age", dataset_dir=cohort)
-    assert first == build_datalist(records[::-1], "age", dataset_dir=cohort)
-    assert json.dumps(records) == before
-    assert first["target"] == {"name": "age", "kind": "regression", "class_names": []}
-    assert sorted({record["label"] for section in SECTIONS for record in first[section]}) == [
-        20.0 + n for n in range(12)
-    ]
-
-
-def test_other_classes_are_left_out_and_counted(cohort: Path) -> None:
-    datalist = build(cohort, "diagnosis", classes=["SCHZ", "CONTROL"])
-    assert datalist["target"]["class_names"] == ["SCHZ", "CONTROL"]
-    assert datalist["excluded"] == {"scans: other classes": 8}
-    assert sum(len(datalist[section]) for section in SECTIONS) == 16
-
-
-def test_what_the_reader_left_out_is_counted(cohort: Path) -> None:
-    with open(cohort / "participants.tsv", "a") as table:
-        table.write("sub-77\tF\t40\tADHD\nsub-78\tM\t41\tADHD\n")
-    assert build(cohort)["excluded"] == {"subjects: no scan": 2}
-
-
-def test_a_cohort_of_one_class_is_refused(cohort: Path) -> None:
-    text = (cohort / "participants.tsv").read_text()
-    (cohort / "participants.tsv").write_text(text.replace("\tM\t", "\tF\t"))
-    with pytest.raises(DatalistError, match=r"target 'sex': all scans that can be used are of one class \(F: 24\)"):
-        build(cohort)
-
-
-def test_a_scan_that_cannot_be_used_stops_the_build(cohort: Path) -> None:
-    scan = next(cohort.glob("sub-04/ses-2/func/*_bold.nii.gz"))
-    nib.save(nib.Nifti1Image(np.ones((7, 8, 9), np.int16), np.eye(4)), scan)
-    with pytest.raises(ScanError, match=r"sub-04_ses-2_task-rest_bold\.nii\.gz: is 3D with shape \(7, 8, 9\)"):
-        build(cohort)
 
 
 def test_writing_is_whole_and_never_silent(cohort: Path, tmp_path: Path) -> None:
@@ -273,6 +202,9 @@ def test_a_file_that_is_no_datalist_is_refused(tmp_path: Path) -> None:
         (lambda c: c["training"].pop(), "was edited: the records do not match the hash of the split"),
         (lambda c: c["training"][0].update(group="sub-other"), "was edited"),
         (lambda c: c["split"].pop("hash"), "was edited"),
+        (lambda c: c["training"][0].update(label={"F": "M", "M": "F"}[c["training"][0]["label"]]), "was edited"),
+        (lambda c: c["training"][0].update(content="0" * 64), "was edited"),
+        (lambda c: c.pop("unlabelled"), "has no key 'unlabelled'"),
         (lambda c: c["test"][0].pop("label"), r"'sub-.*_bold\.nii\.gz' in 'test' has no label, expected one of F, M"),
         (lambda c: c["test"][0].update(label=None), "in 'test' has no label, expected one of F, M"),
         (lambda c: c["validation"][2].update(label="X"), "in 'validation' has the label 'X', expected one of F, M"),
@@ -297,16 +229,8 @@ def test_a_number_is_wanted_for_a_regression(cohort: Path, tmp_path: Path, label
 
 def test_overlap_is_refused_on_load_even_with_a_right_hash(path: Path) -> None:
     edit(path, lambda content: content["test"].append(content["training"][0]), rehash=True)
-    with pytest.raises(DatalistError, match=r"datalist\.json: group 'sub-\d\d' is in both training and test"):
+    with pytest.raises(DatalistError, match=r"datalist\.json: image '\S+' is in both training and test"):
         load_datalist(path)
-
-
-def test_overlap_is_refused_on_build(cohort: Path) -> None:
-    records = read_bids(cohort, "sex").records
-    for number, record in enumerate(records):
-        record["group"] = f"group-{number}"  # sessions of one subject in different groups
-    with pytest.raises(DatalistError, match=r"subject '\d\d' is in both .* expected each subject in one section only"):
-        build_datalist(records, "sex", dataset_dir=cohort)
 
 
 @needs_real_scans

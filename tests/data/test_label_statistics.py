@@ -8,8 +8,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_tff.data.datalist import build_datalist, write_datalist
+from monai_tff.data.building import build_datalist
+from monai_tff.data.cohorts import Cohort
+from monai_tff.data.datalist import write_datalist
 from monai_tff.data.label_statistics import class_weights, target_statistics
+from monai_tff.data.records import make_record
+from monai_tff.data.split_plan import SplitPlan
+from monai_tff.data.splits import split_hash
 from monai_tff.errors import DatalistError
 
 
@@ -23,12 +28,19 @@ def write(
         for session, run, label in scans:
             image = f"sub-{subject}_ses-{session}_run-{run}_bold.nii"
             (folder / image).symlink_to(folder / "template.nii")
-            known = {"image": image, "subject": subject, "session": session, "run": run, "label": label}
-            records.append({**known, "task": None, "group": f"sub-{subject}", "site": None, "tr": None, "mask": None})
+            records.append(make_record(image, subject, f"sub-{subject}", label, session=session, run=run))
     numeric = all(isinstance(record["label"], float) for record in records)
     kind = "regression" if numeric else None
-    write_datalist(build_datalist(records, "x", dataset_dir=folder, ratios=ratios, kind=kind), folder / "datalist.json")
+    # the images are one file, which a comparison of contents would refuse
+    options: dict[str, Any] = {"plan": SplitPlan(ratios=ratios), "kind": kind, "content": False}
+    write_datalist(build_datalist(Cohort(records), "x", dataset_dir=folder, **options), folder / "datalist.json")
     return folder / "datalist.json"
+
+
+def rewrite(path: Path, datalist: dict[str, Any]) -> None:
+    """Writes an edited datalist with the hash of what it holds now."""
+    datalist["split"]["hash"] = split_hash(datalist)
+    path.write_text(json.dumps(datalist))
 
 
 def test_every_subject_counts_once(tmp_path: Path) -> None:
@@ -53,7 +65,7 @@ def test_only_training_subjects_count(tmp_path: Path) -> None:
     for section in ("validation", "test"):
         for record in datalist[section]:
             record["label"] = 1000.0
-    path.write_text(json.dumps(datalist))
+    rewrite(path, datalist)
     assert target_statistics(path) == before
 
 
@@ -96,6 +108,6 @@ def test_training_labels_that_say_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DatalistError, match="the section 'training' is empty"):
         class_weights(empty)
     absent = write(tmp_path / "absent", {str(number): [("1", "1", "ABC"[number])] for number in range(3)})
-    absent.write_text(absent.read_text().replace('"label": "C"', '"label": "B"'))
+    rewrite(absent, json.loads(absent.read_text().replace('"label": "C"', '"label": "B"')))
     with pytest.raises(DatalistError, match="no training subject is of class 'C', expected each class"):
         class_weights(absent)
