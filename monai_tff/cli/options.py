@@ -26,9 +26,7 @@ Desc = Annotated[str | None, typer.Option(help="Only this description; preproc i
 Echo = Annotated[str | None, typer.Option(help="Only this echo.")]
 Variant = Annotated[str | None, typer.Option(help="HCP: plain, hp2000_clean or hp2000_clean_rclean_tclean.")]
 Raw = Annotated[Path | None, typer.Option(help="Raw dataset of a derivative, which holds its tables.")]
-Tables = Annotated[
-    list[Path] | None, typer.Option("--table", help="Table of subjects or visits (may be repeated).")
-]
+Tables = Annotated[list[Path] | None, typer.Option("--table", help="Table of subjects or visits (may be repeated).")]
 IdColumn = Annotated[str | None, typer.Option(help="Column of the table that holds the subjects' IDs.")]
 PathColumn = Annotated[str | None, typer.Option(help="Column of the table that holds the scans' paths.")]
 SplitFile = Annotated[Path | None, typer.Option(help="Published split file: the section of each subject.")]
