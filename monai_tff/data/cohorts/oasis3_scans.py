@@ -1,0 +1,127 @@
+"""Names of OASIS-3's scans: subject, session and days since entry, in every layout that its downloads have."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+from monai_tff.data.bids_names import BidsName, parse_name, without_prefix
+from monai_tff.data.cohorts.bids_scans import Scans, is_registered
+from monai_tff.errors import DatalistError
+
+UNREGISTERED = "unregistered scans"
+"""What `allow_unregistered` writes into the datalist."""
+
+_SESSION_FOLDER = re.compile(r"(OAS3\d+)_MR_(d\d+)", re.IGNORECASE)
+_BIDS_FOLDER = re.compile(r"ses-(d\d+)", re.IGNORECASE)
+_DAY = re.compile(r"d(\d+)", re.IGNORECASE)
+
+
+def parse_oasis3_name(path: str) -> BidsName:
+    """The parts of a scan's name.
+
+    Some files write `sess-d0129` for `ses-d0129`; what a name lacks, its folders say (`OAS30001_MR_d0129`, `sub-` and
+    `ses-`). Every BOLD scan of OASIS-3 is at rest (https://github.com/NrgXnat/oasis-scripts), named so or not.
+
+    Args:
+        path: relative to the folder of the cohort.
+
+    Example:
+        >>> parse_oasis3_name("OAS30001_MR_d0129/func1/sub-OAS30001_sess-d0129_run-01_bold.nii.gz").entities
+        {'sub': 'OAS30001', 'ses': 'd0129', 'run': '01', 'task': 'rest'}
+    """
+    name = parse_name(path)
+    entities = {"ses" if key == "sess" else key: value for key, value in name.entities.items()}
+    for subject, session in _folder_sessions(path):
+        if subject is not None:
+            entities.setdefault("sub", subject)
+        entities.setdefault("ses", session)
+    entities.setdefault("task", "rest")
+    return dataclasses.replace(name, entities=entities)
+
+
+def days_since_entry(session: str | None) -> int | None:
+    """Days between a subject's entry and a session, None for what is no day.
+
+    Example:
+        >>> days_since_entry("d0129")
+        129
+    """
+    match = _DAY.fullmatch(session or "")
+    return int(match[1]) if match else None
+
+
+def session_of(text: str | None) -> str | None:
+    """A session as names write it, from what a user may write (`d129`, `ses-d0129`, `129`)."""
+    if text is None:
+        return None
+    value = without_prefix(text, "ses")
+    day = int(value) if value.isdigit() else days_since_entry(value)
+    return value if day is None else f"d{day:04d}"
+
+
+def readable_scans(found: Mapping[str, BidsName]) -> tuple[Scans, list[str]]:
+    """Scans whose session is known.
+
+    Args:
+        found: names from `parse_oasis3_name`, by path.
+
+    Returns:
+        These scans, and a sentence for each of the others: a session that is no day, or a folder of another session.
+    """
+    scans: Scans = {}
+    faults = []
+    for path, name in found.items():
+        session = name.entities.get("ses")
+        folders = [folder for _, folder in _folder_sessions(path)]
+        if days_since_entry(session) is None:
+            faults.append(
+                f"{path}: the session is {'unknown' if session is None else f'ses-{session}'}, expected the days since "
+                "entry such as ses-d0129; correct the name, or the folder (OAS30001_MR_d0129)."
+            )
+        elif any(days_since_entry(folder) != days_since_entry(session) for folder in folders):
+            faults.append(
+                f"{path}: is named ses-{session} and lies in the folder of {folders[0]}, expected one session; "
+                "move or rename it."
+            )
+        else:
+            scans[path] = name
+    return scans, faults
+
+
+def check_registration(root: Path, scans: Mapping[str, BidsName], *, allow: bool) -> tuple[str, ...]:
+    """Refuses scans that are not in the space of a template.
+
+    Args:
+        root: of the cohort, for the message.
+        scans: that are used.
+        allow: whether they are accepted all the same.
+
+    Returns:
+        What was allowed, for `Cohort.allowed`.
+
+    Raises:
+        DatalistError: for scans without `space-<template>`, unless they are allowed.
+    """
+    raw = [path for path, name in scans.items() if not is_registered(name)]
+    if raw and not allow:
+        raise DatalistError(
+            f"{root}: {len(raw)} of {len(scans)} scans are not registered to a template ({raw[0]}, ...), expected "
+            "space-MNI152NLin2009cAsym or another template in their names: a voxel must be the same "
+            "place in every subject, and resampling does not do that; run fMRIPrep first, or accept it with "
+            "--allow-unregistered."
+        )
+    return (UNREGISTERED,) if raw else ()
+
+
+def _folder_sessions(path: str) -> list[tuple[str | None, str]]:
+    """Subject (None where the folder does not say it) and session of each folder of a path that names a session."""
+    found: list[tuple[str | None, str]] = []
+    for folder in PurePosixPath(path).parts[:-1]:
+        if match := _SESSION_FOLDER.fullmatch(folder):
+            found.append((match[1].upper(), match[2]))
+        elif match := _BIDS_FOLDER.fullmatch(folder):
+            found.append((None, match[1]))
+    return found
