@@ -33,6 +33,18 @@ SHIPPED = "monai_tff:"
 KEYS = {"name", "cohort", "overrides", "phases"}
 PHASE_KEYS = {"config_file", "overrides"}
 
+REMARKING = (
+    "monai.bundle.workflows",
+    "ignite.engine.engine.SupervisedTrainer",
+    "ignite.engine.engine.SupervisedEvaluator",
+)
+REMARKS = (
+    "Not all config files are in",
+    "Logging file is set to False",
+    "Engine run is terminating due to exception",
+    "Current run is terminating due to exception",
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Phase:
@@ -208,11 +220,12 @@ def run_workflow(config_files: list[str], workflow_type: str, overrides: Mapping
         overrides: ids and values over those of the files.
     """
     deterministic = torch.are_deterministic_algorithms_enabled()
-    workflow = _workflow(config_files, workflow_type, overrides)
     try:
-        workflow.initialize()
-        workflow.run()
-        workflow.finalize()
+        with _without_remarks():
+            workflow = _workflow(config_files, workflow_type, overrides)
+            workflow.initialize()
+            workflow.run()
+            workflow.finalize()
     finally:
         torch.use_deterministic_algorithms(deterministic)
 
@@ -224,14 +237,19 @@ def _workflow(config_files: list[str], workflow_type: str, overrides: Mapping[st
 
 @contextmanager
 def _without_remarks() -> Iterator[None]:
-    """Hides what MONAI warns of when layers lie in other folders and the logging is left as it is: both are meant."""
+    """Hides what the libraries say that is no news: layers may lie in other folders, the logging is left as it is.
+
+    The engines log an exception that they raise as well; the command line prints its sentence.
+    """
 
     def is_news(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(("Not all config files are in", "Logging file is set to False"))
+        return not record.getMessage().startswith(REMARKS)
 
-    logger = logging.getLogger("monai.bundle.workflows")
-    logger.addFilter(is_news)
+    loggers = [logging.getLogger(name) for name in REMARKING]
+    for logger in loggers:
+        logger.addFilter(is_news)
     try:
         yield
     finally:
-        logger.removeFilter(is_news)
+        for logger in loggers:
+            logger.removeFilter(is_news)

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from monai_tff import __version__
 from monai_tff.errors import user_error_in
 
-COMMANDS = ("demo", "simulate", "datalist", "run", "predict")
+COMMANDS = ("demo", "simulate", "datalist", "check", "run", "predict")
 """Modules of this folder that each hold a function of the same name, in the order of the help."""
 
 INTERRUPTED = 130
