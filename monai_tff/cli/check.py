@@ -50,10 +50,10 @@ def check(
         report = check_datalist(
             listed, folder, layer=settings, window_length=window_length, workers=workers, on_scan=on_scan
         )
-    write_report(report, files)
     console = Console()
     _print_findings(console, report.findings)
     _print_summary(console, report)
+    write_report(report, files)
     for file in files:
         console.print(f"Written to {file}", markup=False, highlight=False, soft_wrap=True)
     if report.must_fix:

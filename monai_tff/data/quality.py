@@ -8,16 +8,13 @@ from typing import Any
 
 from monai_tff.data.datalist import load_datalist
 from monai_tff.data.layers import contract_of
+from monai_tff.data.overlap import SECTIONS, UNLABELLED
 from monai_tff.data.quality_cohort import CheckedScan, find_all
 from monai_tff.data.quality_facts import ScanFacts, ScanJob
 from monai_tff.data.quality_findings import Expectations
 from monai_tff.data.quality_report import QualityReport
 from monai_tff.data.quality_workers import read_all, usable_cores
-from monai_tff.data.splits import SECTIONS
 from monai_tff.errors import DatalistError
-
-UNLABELLED = "unlabelled"
-"""Section of scans without a label, in datalists that have it."""
 
 
 def check_datalist(

@@ -120,7 +120,7 @@ def report_files(output: str | os.PathLike[str], datalist: str | os.PathLike[str
         The JSON and the CSV file.
 
     Raises:
-        DatalistError: when one of them exists and is no report of a check.
+        DatalistError: when one of them exists and is no report of a check, or the folder cannot be written to.
     """
     path, stem = Path(output), f"{Path(datalist).stem}_check"
     prefix = path / stem if path.is_dir() or str(output).endswith(("/", os.sep)) else path
@@ -131,6 +131,9 @@ def report_files(output: str | os.PathLike[str], datalist: str | os.PathLike[str
             raise DatalistError(
                 f"{file}: exists and is no report of a check, which may be replaced; choose another name."
             )
+    there = next(folder for folder in files[0].absolute().parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise DatalistError(f"{there}: is no folder that you may write to, expected one; choose another --output.")
     return files
 
 
