@@ -149,7 +149,7 @@ def _record(root: Path, path: str, subject: str, group: str, row: Row, faults: d
     """The record of a scan, None where its confounds are wrong."""
     entities = parse_name(path).entities
     try:
-        motion = motion_facts(root, path)
+        motion = motion_facts(root, path) if "sub" in entities else {}
     except DatalistError as error:
         faults[str(error)] = None
         return None
