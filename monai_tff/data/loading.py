@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
 from monai.config import KeysCollection
-from monai.data import MetaTensor
-from monai.transforms import Compose, LoadImage, MapTransform, Orientation
+from monai.transforms import LoadImage, MapTransform
 from nibabel.filebasedimages import ImageFileError
 
 from monai_tff.contract import InputContract
 from monai_tff.data.checking import check_header
 from monai_tff.data.frames import StoredFrames
 from monai_tff.data.header import ScanHeader, open_nifti, read_header
-from monai_tff.data.mask_files import find_mask
-from monai_tff.data.masking import choose_mask
+from monai_tff.data.packed import PackedName, encoding_of
+from monai_tff.data.packed_source import open_prepared
 from monai_tff.data.scan import CompactScan
+from monai_tff.data.selection import choose_voxels, clean
 from monai_tff.errors import ScanError
-from monai_tff.transforms.spatial import RoiCrop
 
 _UNREADABLE = (OSError, EOFError, zlib.error, ValueError, RuntimeError, MemoryError, ImageFileError)
-_AXIS_LABELS = (("L", "R"), ("P", "A"), ("I", "S"))
 
 DEFAULT_READER = "NibabelReader"
 
@@ -45,6 +42,10 @@ class LoadScand(MapTransform):
         encoding: see `monai_tff.data.packing`; `auto` keeps integers as integers.
         mask_key: key of the path of a mask, or None under that key where the record has none.
         repetition_time_key: key of the repetition time in seconds; a scan without one has that of its header.
+        confounds_key: key of the path of the table of confounds, needed where the contract removes them.
+        scan_key: key of the scan's path in the datalist, which names its packed file.
+        packed_dir: folder of packed scans, made with `python -m monai_tff prepare`; None reads the scans themselves.
+        memory_map: map packed scans, so that the page cache holds what windows use; otherwise read them whole.
         allow_missing_keys: skip keys that a record lacks.
 
     Example:
@@ -62,6 +63,10 @@ class LoadScand(MapTransform):
         mask_key: str = "mask",
         repetition_time_key: str = "tr",
         allow_missing_keys: bool = False,
+        packed_dir: str | None = None,
+        memory_map: bool = True,
+        confounds_key: str = "confounds",
+        scan_key: str = "scan",
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.contract = contract
@@ -69,6 +74,10 @@ class LoadScand(MapTransform):
         self.encoding = encoding
         self.mask_key = mask_key
         self.repetition_time_key = repetition_time_key
+        self.packed_dir = packed_dir
+        self.memory_map = memory_map
+        self.confounds_key = confounds_key
+        self.scan_key = scan_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Loads one record.
@@ -77,7 +86,8 @@ class LoadScand(MapTransform):
             The record with compact scans under its keys and the origin of the mask under `mask_source`.
 
         Raises:
-            ScanError: for a scan or mask that cannot be used, naming the file.
+            ScanError: for a scan or mask that cannot be used, naming the file; with `packed_dir`, for a packed file
+                that is missing or stale.
             ContractError: for a scan that does not match the contract, with both values.
         """
         out = dict(data)
@@ -89,6 +99,10 @@ class LoadScand(MapTransform):
                 encoding=self.encoding,
                 mask_file=data.get(self.mask_key),
                 repetition_time=data.get(self.repetition_time_key),
+                confounds=data.get(self.confounds_key),
+                packed_dir=self.packed_dir,
+                memory_map=self.memory_map,
+                scan=data.get(self.scan_key),
             )
         return out
 
@@ -101,8 +115,12 @@ def load_scan(
     encoding: str = "auto",
     mask_file: str | os.PathLike[str] | None = None,
     repetition_time: float | None = None,
+    confounds: str | os.PathLike[str] | None = None,
+    packed_dir: str | os.PathLike[str] | None = None,
+    memory_map: bool = True,
+    scan: str | None = None,
 ) -> tuple[CompactScan, str]:
-    """Loads one scan as the contract says.
+    """Loads one scan as the contract says, from its file or packed.
 
     The mask is chosen on the stored grid after the trim, then oriented and cropped with the scan.
 
@@ -113,49 +131,44 @@ def load_scan(
         encoding: see `monai_tff.data.packing`.
         mask_file: a mask on the stored grid, before siblings and estimates.
         repetition_time: seconds; None for the sidecar's or the header's.
+        confounds: table of the confounds that the contract removes.
+        packed_dir: folder of packed scans; None reads the scan itself.
+        memory_map: map a packed scan instead of reading it whole.
+        scan: the scan's path in the datalist, which names its packed file; None for its file name.
 
     Returns:
         The compact scan and the origin of its mask.
 
     Raises:
-        ScanError: for a scan or mask that cannot be used, naming the file.
+        ScanError: for a scan or mask that cannot be used, naming the file; for a packed file missing or stale.
         ContractError: for a scan that does not match the contract, with both values.
     """
+    if packed_dir is not None:
+        name = PackedName.of_record(
+            path, contract, scan=scan, encoding=encoding, reader=reader, mask_file=mask_file, confounds=confounds
+        )
+        return open_prepared(name, packed_dir, path, repetition_time=repetition_time, memory_map=memory_map)
     header = read_header(path)
     check_header(path, header, contract, repetition_time)
-    frames = _read_frames(path, header, reader or DEFAULT_READER, contract.trim)
-    sibling = find_mask(path, header) if contract.mask == "auto" and mask_file is None else None
-    mask, origin = choose_mask(
-        frames, header.affine, mask_file=mask_file, sibling=sibling, policy=contract.mask, source=path
-    )
-    numbers, affine = _voxel_numbers(header, contract)
-    mask = mask.flatten()[numbers]
-    scan = CompactScan.from_frames(
+    frames = read_frames(path, header, reader or DEFAULT_READER, contract.trim)
+    selection = choose_voxels(frames, header, contract, mask_file=mask_file, source=path)
+    seconds = header.repetition_time if repetition_time is None else repetition_time
+    frames, voxels = clean(frames, selection.voxels, contract, path, confounds, seconds)
+    packed = CompactScan.from_frames(
         frames,
-        mask,
-        voxels=numbers[mask],
+        selection.mask,
+        voxels=voxels,
         slope=header.slope,
         intercept=header.intercept,
-        encoding=encoding,
-        affine=affine,
-        repetition_time=header.repetition_time if repetition_time is None else repetition_time,
+        encoding=encoding_of(encoding),
+        affine=selection.affine,
+        repetition_time=seconds,
         source=str(path),
     )
-    return scan, origin
+    return packed, selection.origin
 
 
-def _voxel_numbers(header: ScanHeader, contract: InputContract) -> tuple[torch.Tensor, torch.Tensor]:
-    """For each voxel of the network's grid its position in the flattened stored grid, int64, and the grid's affine."""
-    grid = header.spatial_shape
-    steps: list[Callable] = [RoiCrop(contract.crop)]
-    if contract.axis_codes is not None:
-        steps.insert(0, Orientation(axcodes=contract.axis_codes, labels=_AXIS_LABELS))
-    numbers = torch.arange(int(np.prod(grid))).reshape(1, *grid)
-    moved = Compose(steps)(MetaTensor(numbers, affine=torch.as_tensor(header.affine)))
-    return moved.as_tensor()[0], moved.affine
-
-
-def _read_frames(path: str | os.PathLike[str], header: ScanHeader, reader_name: str, trim: int) -> StoredFrames:
+def read_frames(path: str | os.PathLike[str], header: ScanHeader, reader_name: str, trim: int) -> StoredFrames:
     """The trimmed frames; stored integers stay as they are (memory-mapped if not compressed) where nibabel reads."""
     reader = LoadImage(reader=reader_name).readers[-1]
     try:

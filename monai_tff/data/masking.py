@@ -61,10 +61,9 @@ def choose_mask(
         raise ConfigError(f"mask is '{policy}', expected one of {', '.join(MASK_POLICIES)}.")
     frames = frames if isinstance(frames, StoredFrames) else StoredFrames(frames)
     affine = np.asarray(affine, dtype=np.float64)
-    if policy == "auto":
-        for kind, path in (("file", mask_file), ("sibling", sibling)):
-            if path is not None:
-                return _read_mask(path, frames, affine, source), f"{kind} {Path(path).name}"
+    known = known_mask(frames.shape, affine, mask_file=mask_file, sibling=sibling, policy=policy, source=source)
+    if known is not None:
+        return known
     nonzero = frames.nonzero()
     share = float(nonzero.float().mean())
     if share == 0:
@@ -75,8 +74,41 @@ def choose_mask(
     return _estimated(nonzero, frames.mean(), affine, source), "compute_epi_mask"
 
 
-def _read_mask(path: Path_, frames: StoredFrames, affine: np.ndarray, source: Path_) -> torch.Tensor:
-    num_frames, *grid = frames.shape
+def known_mask(
+    shape: tuple[int, int, int, int],
+    affine: Any,
+    *,
+    mask_file: Path_ | None = None,
+    sibling: Path_ | None = None,
+    policy: str = "auto",
+    source: Path_ = "the scan",
+) -> tuple[torch.Tensor, str] | None:
+    """The mask of a scan where a file holds it, before any frame is read; None where the frames decide.
+
+    Args:
+        shape: of the trimmed scan, [T, X, Y, Z].
+        affine: as for `choose_mask`, like everything else.
+        mask_file: mask that a record names.
+        sibling: mask that lies beside the scan.
+        policy: `auto` or `nonzero`.
+        source: the scan's file, for messages.
+
+    Returns:
+        bool [X, Y, Z], and `file NAME` or `sibling NAME`.
+
+    Raises:
+        ScanError: for a mask on another grid, unreadable or empty.
+    """
+    if policy == "auto":
+        for kind, path in (("file", mask_file), ("sibling", sibling)):
+            if path is not None:
+                mask = _read_mask(path, shape, np.asarray(affine, dtype=np.float64), source)
+                return mask, f"{kind} {Path(path).name}"
+    return None
+
+
+def _read_mask(path: Path_, shape: tuple[int, int, int, int], affine: np.ndarray, source: Path_) -> torch.Tensor:
+    num_frames, *grid = shape
     header = ScanHeader(
         shape=(grid[0], grid[1], grid[2], num_frames),
         voxel_size=voxel_size_of(affine),

@@ -23,16 +23,16 @@ class CompactScan:
     The statistics are always those of the whole trimmed scan, so that a window is normalised as the scan is.
 
     Attributes:
-        values: [T, V], frame-major; uint8, int16 or float32, depending on the encoding.
+        values: [T, V], frame-major; uint8, int8, int16 or float32, depending on the encoding.
         mask: bool [H, W, D] with V voxels, after orientation and crop; V runs in C order.
-        encoding: `integers`, `codes` or `float32`, see `monai_tff.data.packing`.
+        encoding: `integers`, `codes`, `codes8` or `float32`, see `monai_tff.data.packing`.
         global_mean: mean of all elements within the mask that are not 0.
         global_std: unbiased standard deviation of the same.
         global_fill: background of channel 0.
         voxel_mean: float32 [V], over all frames.
         voxel_mean_rest: float32 [V], what float32 leaves out of the mean.
         voxel_std: float32 [V], exactly 0 for constant voxels.
-        slope: factor from stored to real values (`integers`), or from codes to channel 1 (`codes`).
+        slope: factor from stored to real values (`integers`), or from codes to channel 1 (`codes`, `codes8`).
         intercept: offset from stored to real values (`integers`).
         offset: integer that is added to the stored value before slope and intercept (`integers`).
         zero_code: stored value that means exactly 0 (background), None if the scan has no such element.
@@ -87,7 +87,8 @@ class CompactScan:
                 the same grid. Orientation and crop then need no copy of the frames.
             slope: the source's scaling, from which its integers are found again; None for 1.
             intercept: likewise; None for 0.
-            encoding: `auto` (integers where the source has them, else codes), `integers`, `codes` or `float32`.
+            encoding: `auto` (integers where the source has them, else codes), `integers`, `codes`, `codes8` or
+                `float32`.
             affine: [4, 4], of the mask's grid.
             repetition_time: seconds.
             source: the scan's file, for messages.
@@ -183,7 +184,7 @@ class CompactScan:
         background = torch.zeros((), dtype=torch.bool, device=frames.device)
         if self.zero_code is not None:
             background = self.values == self.zero_code
-        if self.encoding == "codes":
+        if self.encoding in ("codes", "codes8"):
             channel = frames.mul_(self.slope)
             real = channel * self.voxel_std + self.voxel_mean
             return normalise_global(real, of_scan, background), channel.masked_fill_(background, 0.0)
@@ -193,8 +194,9 @@ class CompactScan:
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles a window without the rest of the scan, whose memory it shares."""
         state = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        if self.values.untyped_storage().nbytes() > self.values.nbytes:
-            state["values"] = self.values.clone()
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.untyped_storage().nbytes() > value.nbytes:
+                state[name] = value.clone()
         return _restored, (state,)
 
 

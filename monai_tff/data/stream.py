@@ -40,7 +40,7 @@ def stored_runs(path: str | os.PathLike[str], header: ScanHeader, run_bytes: int
     done = 0
     try:
         with _opened(path) as file:
-            _skip(file, _voxel_offset(path))
+            _skip(file, voxel_offset(path))
             while done < header.num_frames:
                 run = buffer[: min(per_run, header.num_frames - done)]
                 _fill(file, run)
@@ -62,7 +62,12 @@ def _opened(path: str | os.PathLike[str]) -> Any:
     return igzip.open(path, "rb") if str(path).endswith(".gz") else open(path, "rb")
 
 
-def _voxel_offset(path: str | os.PathLike[str]) -> int:
+def voxel_offset(path: str | os.PathLike[str]) -> int:
+    """First byte of the voxels of a scan, decompressed.
+
+    Raises:
+        ScanError: for a pair of files, `.hdr` and `.img`.
+    """
     image = open_nifti(path)
     data_file = Path(image.file_map["image"].filename or path)
     if data_file != Path(path) and data_file.resolve() != Path(path).resolve():

@@ -130,6 +130,126 @@ class VoxelMoments:
         return VoxelStatistics(rounded, (mean - rounded).float(), std.float())
 
 
+class FrameMoments:
+    """Collects the statistics of both normalisations in one pass over runs of frames, in float64.
+
+    Per voxel it keeps the number of elements that are not background, and sums of their distances to the first of
+    them; the zeros join at the end. Nothing cancels: a constant voxel has a spread of exactly 0, and the sums of
+    integers are exact in any order.
+
+    Args:
+        num_voxels: V.
+        background: the value that means 0, None where none does; statistics are of `values - background`.
+        extremes: whether to keep the largest distance of each voxel too.
+    """
+
+    def __init__(self, num_voxels: int, background: float | None = 0.0, extremes: bool = False) -> None:
+        self.num_frames = 0
+        self.low, self.high = math.inf, -math.inf
+        self._background = background
+        self._first, self._count, self._sum, self._squares = torch.zeros(4, num_voxels, dtype=torch.float64)
+        self._distance = torch.empty(num_voxels, dtype=torch.float64)
+        self._all_seen = False
+        self._range = torch.zeros(2, num_voxels, dtype=torch.float64) if extremes else None
+
+    def update(self, frames: torch.Tensor) -> None:
+        """Adds frames.
+
+        Args:
+            frames: [frames, V] of any dtype.
+        """
+        low, high = (float(bound) for bound in torch.aminmax(frames))
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.num_frames += len(frames)
+        holes = self._holes(frames, low, high)
+        kept = [part[holes].clone() for part in (self._first, self._count, self._sum, self._squares)]
+        if not self._all_seen:
+            self._first = torch.where(self._count == 0, frames[0].double(), self._first)
+            self._all_seen = len(holes) == 0
+        self._count += len(frames)
+        for frame in frames:
+            distance = self._distance.copy_(frame).sub_(self._first)
+            self._sum.add_(distance)
+            self._squares.addcmul_(distance, distance)
+            if self._range is not None:
+                distance[holes] = 0.0
+                torch.minimum(self._range[0], distance, out=self._range[0])
+                torch.maximum(self._range[1], distance, out=self._range[1])
+        if len(holes):
+            self._update_with_holes(frames[:, holes].double(), holes, kept)
+
+    def _holes(self, frames: torch.Tensor, low: float, high: float) -> torch.Tensor:
+        """Voxels that are background in some of these frames, int64; in most runs there are none."""
+        background = self._background
+        if background is None or not low <= background <= high:
+            return torch.empty(0, dtype=torch.int64)
+        if background == 0 and int(torch.count_nonzero(frames)) == frames.numel():
+            return torch.empty(0, dtype=torch.int64)
+        return (frames == background).any(dim=0).nonzero()[:, 0]
+
+    def _update_with_holes(self, frames: torch.Tensor, holes: torch.Tensor, kept: list[torch.Tensor]) -> None:
+        first, count, total, squares = kept
+        signal = frames.ne(float(self._background or 0.0))
+        fresh = frames.gather(0, signal.to(torch.uint8).argmax(dim=0, keepdim=True))[0]
+        first = torch.where((count == 0) & signal.any(dim=0), fresh, first)
+        distance = (frames - first).masked_fill_(~signal, 0.0)
+        self._first[holes] = first
+        self._count[holes] = count + signal.sum(dim=0)
+        self._sum[holes] = total + distance.sum(dim=0)
+        self._squares[holes] = squares + distance.square().sum(dim=0)
+        if self._range is not None:
+            self._range[0, holes] = torch.minimum(self._range[0, holes], distance.amin(dim=0))
+            self._range[1, holes] = torch.maximum(self._range[1, holes], distance.amax(dim=0))
+
+    @property
+    def count(self) -> int:
+        """Elements that are not background."""
+        return int(self._count.sum())
+
+    @property
+    def num_elements(self) -> int:
+        """All elements so far."""
+        return self.num_frames * len(self._count)
+
+    def is_finite(self) -> bool:
+        """Whether every element so far was."""
+        return math.isfinite(float(self._sum.sum()))
+
+    def scan(self) -> GlobalMoments:
+        """What `GlobalMoments` collects from the same elements, less `background`."""
+        count, mean, squares = self._signal()
+        moments = GlobalMoments()
+        moments.count = self.count
+        moments.num_background = self.num_elements - moments.count
+        if moments.count:
+            moments.mean = float((count * mean).sum()) / moments.count
+            moments.squares = float(squares.sum() + (count * (mean - moments.mean).square()).sum())
+            moments.low = self.low - (self._background or 0.0)
+        return moments
+
+    def voxels(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation over all frames, less `background`, float64 [V] each."""
+        count, mean, squares = self._signal()
+        zeros = self.num_frames - count
+        # zeros are a second group of each voxel (Chan, Golub and LeVeque 1979)
+        squares = squares + count * mean.square() * zeros / self.num_frames
+        return mean - mean * (zeros / self.num_frames), (squares / max(1, self.num_frames - 1)).sqrt_()
+
+    def largest_distance(self) -> torch.Tensor:
+        """Largest distance of an element that is not background to the voxel's mean, float64 [V]."""
+        assert self._range is not None
+        # an element is first + distance, the mean is first + what the sum says
+        mean = self.voxels()[0] - (self._first - (self._background or 0.0))
+        return torch.maximum(mean - self._range[0], self._range[1] - mean)
+
+    def _signal(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Number, mean and squared distances of each voxel's elements that are not background."""
+        divisor = self._count.clamp(min=1)
+        first = torch.where(self._count > 0, self._first - (self._background or 0.0), 0.0)
+        mean = self._sum / divisor
+        return self._count, first + mean, (self._squares - mean * self._sum).clamp_(min=0)
+
+
 def runs_of_frames(num_frames: int, frame_size: int) -> Iterator[slice]:
     """Splits a scan into runs of frames of at most `CHUNK_ELEMENTS` elements (one frame at least)."""
     length = max(1, CHUNK_ELEMENTS // max(1, frame_size))

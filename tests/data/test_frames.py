@@ -18,7 +18,7 @@ VALUES = np.random.default_rng(2).integers(-3, 4, (7, 8, 9, 6)).astype(np.int16)
 def test_frames_are_read_in_grid_order_without_a_copy(array, trim):
     frames = np.moveaxis(array, -1, 0) if array.shape[-1] == 6 else array
     stored = StoredFrames(frames[trim:], first_frame=trim)
-    assert np.shares_memory(stored._rows, array)
+    assert np.shares_memory(stored.rows.values, array)
     assert (len(stored), stored.shape) == (6 - trim, (6 - trim, 7, 8, 9))
     voxels = torch.tensor([0, 5, 71, 72, 503, 2])
     wanted = np.moveaxis(VALUES, -1, 0)[trim:].reshape(6 - trim, -1)[1:3, voxels.numpy()]

@@ -122,7 +122,7 @@ def test_too_wide_integers_become_codes():
     assert CompactScan.from_frames(frames, nonzero(frames)).encoding == "codes"
     with pytest.raises(ScanError, match=r"run\.nii: its values are not integers of 16 bits"):
         CompactScan.from_frames(frames, nonzero(frames), encoding="integers", source="run.nii")
-    with pytest.raises(ConfigError, match="encoding is 'zip', expected auto, integers, codes, float32"):
+    with pytest.raises(ConfigError, match="encoding is 'zip', expected auto, integers, codes, codes8, float32"):
         CompactScan.from_frames(frames, nonzero(frames), encoding="zip")
 
 
