@@ -7,12 +7,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from nilearn.datasets import load_mni152_brain_mask
 
 from monai_tff.data.cohorts.hcp import read_hcp
 from monai_tff.data.header import read_header
+from monai_tff.data.layers import contract_of, read_dataset_layers
 from monai_tff.data.mask_files import find_mask
 from monai_tff.data.splits import split_records
 from monai_tff.errors import DatalistError
+from monai_tff.resources import configs_folder
 
 RUNS = ("rfMRI_REST1_LR", "rfMRI_REST1_RL", "rfMRI_REST2_LR", "rfMRI_REST2_RL")
 CLEAN, NEW = "_hp2000_clean", "_hp2000_clean_rclean_tclean"
@@ -387,3 +390,18 @@ def test_families_are_never_split_and_masks_are_found(tmp_path: Path) -> None:
     header = read_header(scan)
     assert header.repetition_time == pytest.approx(0.72)
     assert find_mask(scan, header) == scan.parent / "brainmask_fs.2.nii.gz"
+
+
+@pytest.mark.parametrize("name", ["hcp.yaml", "hcp_paper.yaml"])
+def test_the_crop_of_the_layer_holds_the_brain_of_the_template(name: str) -> None:
+    contract = contract_of(read_dataset_layers([configs_folder() / "datasets" / name]))
+    shape, origin = (91, 109, 91), np.array([-90.0, -126.0, -72.0])
+    kept = [range(size)[slice(*crop)] for size, crop in zip(shape, contract.crop or [(None, None)] * 3, strict=True)]
+    assert tuple(len(voxels) for voxels in kept) == tuple(contract.spatial_size)
+    mask = load_mni152_brain_mask(resolution=2)
+    millimetres = nib.affines.apply_affine(mask.affine, np.argwhere(mask.get_fdata() > 0))
+    voxels = (millimetres - origin) / np.array([2.0, 2.0, 2.0])
+    for axis in range(3):
+        first, last = kept[axis][0], kept[axis][-1]
+        assert first == 0 or first + 0.5 <= voxels[:, axis].min()
+        assert voxels[:, axis].max() + 0.5 <= last

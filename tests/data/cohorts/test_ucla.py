@@ -6,12 +6,15 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from nilearn.datasets import load_mni152_brain_mask
 
 from monai_tff.data.cohorts.ucla import read_ucla
 from monai_tff.data.header import read_header
+from monai_tff.data.layers import contract_of, read_dataset_layers
 from monai_tff.data.mask_files import find_mask
 from monai_tff.data.targets import define_target
 from monai_tff.errors import DatalistError
+from monai_tff.resources import configs_folder
 
 COLUMNS = "participant_id diagnosis age gender bart bht dwi pamenc pamret rest scap stopsignal T1w taskswitch"
 HEADER = (*COLUMNS.split(), "ScannerSerialNumber", "ghost_NoGhost")
@@ -313,3 +316,18 @@ def test_masks_of_old_fmriprep_are_found(root: Path) -> None:
     mask = scan.with_name(scan.name.replace("preproc", "brainmask"))
     nib.save(nib.Nifti1Image(np.ones((7, 8, 9), np.uint8), affine), mask)
     assert find_mask(scan, read_header(scan)) == mask
+
+
+@pytest.mark.parametrize("name", ["ucla.yaml", "ucla_paper.yaml"])
+def test_the_crop_of_the_layer_holds_the_brain_of_the_template(name: str) -> None:
+    contract = contract_of(read_dataset_layers([configs_folder() / "datasets" / name]))
+    shape, origin = (65, 77, 49), np.array([-96.0, -132.0, -78.0])
+    kept = [range(size)[slice(*crop)] for size, crop in zip(shape, contract.crop or [(None, None)] * 3, strict=True)]
+    assert tuple(len(voxels) for voxels in kept) == tuple(contract.spatial_size)
+    mask = load_mni152_brain_mask(resolution=2)
+    millimetres = nib.affines.apply_affine(mask.affine, np.argwhere(mask.get_fdata() > 0))
+    voxels = (millimetres - origin) / np.array([3.0, 3.0, 4.0])
+    for axis in range(3):
+        first, last = kept[axis][0], kept[axis][-1]
+        assert first == 0 or first + 0.5 <= voxels[:, axis].min()
+        assert voxels[:, axis].max() + 0.5 <= last
