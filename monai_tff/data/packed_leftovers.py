@@ -52,8 +52,8 @@ def remove_leftovers(folder: Path, now: float | None = None) -> int:
             if ended or age > OLD_SECONDS:
                 path.unlink()
                 removed += 1
-        except FileNotFoundError:
-            continue  # its writer was quicker
+        except OSError:
+            continue  # its writer was quicker, or the folder is read-only, which packing will say
     return removed
 
 
