@@ -48,12 +48,13 @@ def check_no_overlap(sections: Mapping[str, Sequence[Record]], source: str = "sp
     Raises:
         DatalistError: naming what is shared, the two scans and the two sections.
     """
-    first_seen: dict[str, dict[Any, tuple[str, Record]]] = defaultdict(dict)
+    first_seen: dict[tuple[str, Any], tuple[str, Record]] = {}
     for section in (*SECTIONS, UNLABELLED):
         for record in sections.get(section, ()):
-            for key, value in _ties(record):
-                before, other = first_seen[key].setdefault(value, (section, record))
-                if _side(before) != _side(section):
+            for tie in _ties(record):
+                before, other = first_seen.setdefault(tie, (section, record))
+                if before != section and _side(before) != _side(section):
+                    key = tie[0]
                     raise DatalistError(
                         f"{source}: {_in_words(key, other, record)} is in both {before} and {section}, expected each "
                         f"{key} in one section only; {_way_out(key)}."

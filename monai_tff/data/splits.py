@@ -87,8 +87,8 @@ def draw_sections(
     members = records_by_group(records)
     labels = {group: [record["label"] for record in members[group]] for group in members}
     strata = target_strata(labels, kind)
-    sites = site_of_group(members) if by_site else None
     _check_group_numbers(labels, used, kind, source)
+    sites = site_of_group(members) if by_site else None
     for attempt in range(ATTEMPTS):
         random = random_state(*seeds, attempt)
         assigned = _draw(strata, ratios, random, spread=kind != "regression", sites=sites)

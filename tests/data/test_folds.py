@@ -213,11 +213,23 @@ def test_the_description_names_the_site() -> None:
             [record(f"{site}{n}", "AB"[n % 2], site=site) for site in "xy" for n in range(2)],
             "split, site 'x' held out: class 'A' is in 1 of 2 groups, expected at least 2, one for each of training, v",
         ),
+        (
+            [record(f"{n}", "AB"[n % 2], site=site, run=run) for n in range(2) for run, site in enumerate("xy")],
+            "split, site 'x' held out: class 'A' has no group at the other sites alone",
+        ),
     ],
 )
 def test_sites_that_cannot_be_left_out_are_refused(records: list[dict[str, Any]], message: str) -> None:
     with pytest.raises(DatalistError, match=message):
         split_sites(records, kind="binary")
+
+
+def test_travelling_subjects_alone_leave_nobody_to_train_on() -> None:
+    records = [record(f"{n}", float(n), site=site, run=run) for n in range(9) for run, site in enumerate("xy")]
+    with pytest.raises(
+        DatalistError, match="split, site 'x' held out: there are 0 groups, expected at least 2, one for"
+    ):
+        split_sites(records, kind="regression")
 
 
 def test_a_given_split_is_followed() -> None:
