@@ -17,6 +17,7 @@ from monai_tff.data.cohorts.bids_scans import (
     entity_filters,
     motion_facts,
     other_scans,
+    refuse_only_faults,
     sorted_reasons,
 )
 from monai_tff.data.cohorts.bids_tables import PARTICIPANTS, Paths, dataset_roots, find_labels, given_table
@@ -104,6 +105,7 @@ def _joined(
         record = _record(root, path, subject, labels.group(subject), known, faults)
         if record is not None:
             (unlabelled if record["label"] is None else records).append(record)
+    refuse_only_faults(root, records, list(faults))
     return Cohort(
         records,
         unlabelled=unlabelled,
@@ -132,6 +134,7 @@ def _from_paths(
             listed.left_out.setdefault("rows: no target value", []).append(f"sub-{row.subject}")
         (unlabelled if row.value is None else records).append(record)
     subjects = {record["subject"] for record in (*records, *unlabelled)}
+    refuse_only_faults(root, records, list(faults))
     return Cohort(
         records,
         unlabelled=unlabelled,

@@ -170,6 +170,24 @@ def motion_facts(root: Path, image: str) -> dict[str, Any]:
     }
 
 
+def refuse_only_faults(root: Path, records: Sequence[Record], faults: Sequence[str]) -> None:
+    """Refuses a cohort in which everything with a label is wrong: the faults are the answer, not the missing labels.
+
+    Args:
+        root: of the cohort, for the message.
+        records: with label.
+        faults: a sentence each.
+
+    Raises:
+        DatalistError: with the first of the sentences.
+    """
+    if faults and not records:
+        raise DatalistError(
+            f"{root}: no scan with a label is left after {len(faults)} {'fault' if len(faults) == 1 else 'faults'}: "
+            f"{'; '.join(fault.rstrip('.') for fault in faults[:_SHOWN])}{'; ...' if len(faults) > _SHOWN else '.'}"
+        )
+
+
 def sorted_reasons(reasons: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
     """What was left out, by reason: each name once and in order, reasons without names dropped."""
     return {reason: sorted(set(names)) for reason, names in reasons.items() if names}

@@ -16,6 +16,7 @@ from monai_tff.data.cohorts.bids_scans import (
     entity_filters,
     motion_facts,
     other_scans,
+    refuse_only_faults,
     sorted_reasons,
 )
 from monai_tff.data.cohorts.cohort import Cohort
@@ -97,11 +98,13 @@ def _cohort(
     reasons = defaultdict(set, {reason: set(names) for reason, names in left_out.items()})
     _check_match(root, target, tables, scans, reasons)
     records, unlabelled = _records(root, target, tables, scans, reasons, faults)
+    faults += tables.faults_of(name.entities["sub"].upper() for name in readable.values())
+    refuse_only_faults(root, records, faults)
     return Cohort(
         records,
         unlabelled=unlabelled,
         left_out=sorted_reasons(reasons),
-        faults=[*faults, *tables.faults_of(name.entities["sub"].upper() for name in readable.values())],
+        faults=faults,
         others=other_scans(found, [*records, *unlabelled]),
         allowed=allowed,
     )

@@ -179,8 +179,13 @@ def test_motion_and_other_scans_of_used_subjects(tmp_path: Path) -> None:
         {"image": scan("2", rest=preprocessed[1]), "subject": "2"},
     ]
     write(root / confounds, "framewise_displacement", "n/a", "-1")
+    with pytest.raises(
+        DatalistError, match=r"no scan with a label is left after 1 fault: .*row 2 of framewise_displac"
+    ):
+        read_bids(root, "sex", task="rest")
+    write(root / "participants.tsv", "participant_id\tsex", "1\tF", "2\tM")
     wrong = read_bids(root, "sex", task="rest")
-    assert wrong.records == []
+    assert [record["subject"] for record in wrong.records] == ["2"]
     assert [fault.partition(":")[0] for fault in wrong.faults] == [str(root / confounds)]
 
 

@@ -302,6 +302,10 @@ def test_a_subject_that_two_tables_disagree_about_is_not_used(derivatives: Path,
     assert [(record["subject"], record["label"]) for record in found.records] == [("OAS30002", "M")]
     assert len(found.faults) == 1
     assert "says 65.3 years on day 0 and" in found.faults[0]
+    with pytest.raises(
+        DatalistError, match=r"no scan with a label is left after 1 fault: OAS30001: .* says 65\.3 years"
+    ):
+        read_oasis3(derivatives, "ad", tables=tables, res="2")
 
 
 def test_cohorts_that_cannot_be_used_are_refused(derivatives: Path, tables: list[Path], tmp_path: Path) -> None:
