@@ -19,7 +19,7 @@ CONTRACT_KEYS = (
 )
 """Keys of a dataset layer that the input contract has under the same names."""
 
-LAYER_KEYS = ("dataset_dir", "datalist", "reader", *CONTRACT_KEYS, "packed_dir", "memory_map")
+LAYER_KEYS = ("dataset_dir", "datalist", "reader", *CONTRACT_KEYS, "encoding", "packed_dir", "memory_map")
 """Keys that a dataset layer may set."""
 
 PATH_KEYS = ("dataset_dir", "datalist", "packed_dir")
