@@ -63,8 +63,7 @@ def _reason(error: BaseException) -> str:
     if address is not None:
         host, response = urlsplit(str(address)).hostname, getattr(error, "response", None)
         return f"{host} could not be reached" if response is None else f"{host} answered {response.status_code}"
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return f"{type(error).__name__}: {lines[0].rstrip('.')}"
+    return f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}"
 
 
 def _remove_empty(root: Path, study: Study, there_before: set[Path]) -> None:

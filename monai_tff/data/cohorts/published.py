@@ -20,6 +20,7 @@ def read_published(
     *,
     run: str | None = None,
     tables: Sequence[str | os.PathLike[str]] = (),
+    id_column: str | None = None,
 ) -> Cohort:
     """Reads a folder that `convert_published` wrote.
 
@@ -30,6 +31,7 @@ def read_published(
         target: column of the tables.
         run: only this run, `LR` for example.
         tables: of the subjects; `participants.tsv` of the folder if empty.
+        id_column: column of the IDs, `participant_id` if None; HCP's is `Subject`.
 
     Returns:
         The cohort; `published_sections` says which section of a published split its subjects are in.
@@ -43,7 +45,7 @@ def read_published(
             f"{folder}: has no sub-*/func folder, expected the folder that convert_published wrote; convert the "
             "tensors first."
         )
-    return read_bids(folder, target, run=run, tables=tables)
+    return read_bids(folder, target, run=run, tables=tables, id_column=id_column)
 
 
 def _holds_scans(folder: str | os.PathLike[str], name: str) -> bool:

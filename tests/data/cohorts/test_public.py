@@ -278,6 +278,16 @@ def test_a_table_of_another_study(tmp_path: Path) -> None:
         read_development_fmri(root, "sex")
 
 
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        DatalistError, match=r"cannot be downloaded \(OSError: .*Not a directory\)\), expected"
+    ) as error:
+        read_adhd(tmp_path / "file", "sex")
+    assert "\n" not in str(error.value)
+    assert entries(tmp_path) == ["file"]
+
+
 def test_a_path_that_nilearn_would_split(tmp_path: Path) -> None:
     with pytest.raises(DatalistError, match="which nilearn takes for the end of a path"):
         read_adhd(tmp_path / f"a{os.pathsep}b", "sex")

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from monai_tff.contract import Target
 from monai_tff.data.cohorts.published import (
     convert_published,
     published_sections,
@@ -20,7 +21,8 @@ from monai_tff.data.cohorts.published import (
 )
 from monai_tff.data.cohorts.published_tensors import find_published
 from monai_tff.data.header import read_header
-from monai_tff.errors import DatalistError, ScanError
+from monai_tff.data.split_plan import SplitPlan
+from monai_tff.errors import DatalistError
 from monai_tff.transforms.intensity import GlobalNormalise, VoxelNormalise
 
 PARITY = Path(__file__).parents[2] / "parity"
@@ -339,6 +341,13 @@ def test_reading_a_converted_folder(tmp_path: Path, source: Path) -> None:
         ("100307", "LR", "F"),
     ]
     assert cohort.records[1]["image"] == IMAGE
+    table = tmp_path / "hcp.csv"
+    table.write_text("Subject,Gender,Family_ID\n100206,M,1_2\n100307,F,1_2\n")
+    from_table = read_published(out, "Gender", run="LR", tables=[table], id_column="Subject")
+    assert [(record["label"], record["group"]) for record in from_table.records] == [
+        ("M", "family-1_2"),
+        ("F", "family-1_2"),
+    ]
     with pytest.raises(DatalistError, match="has no sub-\\*/func folder, expected the folder that convert_published"):
         read_published(source, "sex")
 
@@ -364,6 +373,22 @@ def test_sections_of_a_split_in_the_published_order(tmp_path: Path) -> None:
         published_sections(path, [{"subject": "3"}])
 
 
+def test_a_published_split_splits_a_cohort(tmp_path: Path, source: Path) -> None:
+    for seed, subject in enumerate(("100206", "205826", "136833"), start=1):
+        save_frames(source, subject, published_channels(raw_scan(seed)))
+    out = tmp_path / "out"
+    convert_published(source, out, repetition_time=0.72)
+    (out / "participants.tsv").write_text("participant_id\tsex\n100206\tF\n100307\tF\n136833\tM\n205826\tM\n")
+    records = read_published(out, "sex").records
+    text = "train subjects:\n100307\n1\ntest subjects:\n136833\nval subjects:\n100206\n"
+    split = split_file(tmp_path / "split.txt", text)
+    plan = SplitPlan(assignment=published_sections(split, records))
+    (found,) = plan.splits(records, Target("sex", "binary", ("F", "M")))
+    subjects = {section: [record["subject"] for record in members] for section, members in found.sections.items()}
+    assert subjects == {"training": ["100307"], "validation": ["100206"], "test": ["136833"]}
+    assert [record["subject"] for record in found.left_out] == ["205826"]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
@@ -384,4 +409,3 @@ def test_splits_that_are_not_right(tmp_path: Path, text: str, sentence: str) -> 
 def test_a_split_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DatalistError, match="cannot be read"):
         read_published_split(tmp_path / "split.txt")
-    assert issubclass(ScanError, ValueError)
