@@ -8,11 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-import nibabel as nib
 import numpy as np
 
-from monai_tff.contract import VOXEL_SIZE_TOLERANCE
-from monai_tff.data.header import ScanHeader
 from monai_tff.data.quality_facts import ScanFacts
 from monai_tff.data.quality_findings import (
     MUST_FIX,
@@ -24,12 +21,10 @@ from monai_tff.data.quality_findings import (
     repetition_time_of,
     scan_findings,
 )
+from monai_tff.data.ras_grid import RasGrid, ras_grid
 
 USUAL_LENGTHS = (0.8, 1.25)
 """Length of a scan against the median length of the cohort within which it is usual."""
-
-PLACE_TOLERANCE = 1.0
-"""Largest distance between corners of two grids at one place, in voxels."""
 
 
 class CheckedScan(NamedTuple):
@@ -38,30 +33,6 @@ class CheckedScan(NamedTuple):
     section: str
     record: Mapping[str, Any]
     facts: ScanFacts
-
-
-class _Grid(NamedTuple):
-    """Grid of a scan brought to RAS, so that the stored order of axes makes no difference."""
-
-    shape: tuple[int, ...]
-    voxel_size: tuple[float, ...]
-    affine: np.ndarray
-
-    @property
-    def key(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
-        return self.shape, tuple(round(size, 2) for size in self.voxel_size)
-
-    def has_size_of(self, other: _Grid) -> bool:
-        pairs = zip(self.voxel_size, other.voxel_size, strict=True)
-        return self.shape == other.shape and not any(differs(a, b, VOXEL_SIZE_TOLERANCE) for a, b in pairs)
-
-    def is_at_place_of(self, other: _Grid) -> bool:
-        corners = np.array(list(itertools.product(*[(0, size - 1) for size in self.shape])))
-        apart = nib.affines.apply_affine(self.affine, corners) - nib.affines.apply_affine(other.affine, corners)
-        return bool(np.linalg.norm(apart, axis=1).max() <= PLACE_TOLERANCE * min(self.voxel_size))
-
-    def __str__(self) -> str:
-        return f"{_times(self.shape)} voxels of {_times(self.voxel_size)} mm"
 
 
 def find_all(scans: Sequence[CheckedScan], expected: Expectations) -> list[Finding]:
@@ -91,11 +62,11 @@ def find_all(scans: Sequence[CheckedScan], expected: Expectations) -> list[Findi
 
 def _grids(scans: Sequence[CheckedScan], expected: Expectations, whole: list[Said]) -> Iterator[tuple[int, Said]]:
     """Grids and orientations that are not those of the most scans."""
-    grids = {i: _grid_of(scan.facts.header) for i, scan in enumerate(scans) if scan.facts.header is not None}
+    grids = {i: ras_grid(scan.facts.header) for i, scan in enumerate(scans) if scan.facts.header is not None}
     if not grids:
         return
-    usual_key = Counter(grid.key for grid in grids.values()).most_common(1)[0][0]
-    usual = next(grid for grid in grids.values() if grid.key == usual_key)
+    usual_size = Counter(grid.size for grid in grids.values()).most_common(1)[0][0]
+    usual = next(grid for grid in grids.values() if grid.size == usual_size)
     codes = {i: scan.facts.header.axis_codes for i, scan in enumerate(scans) if scan.facts.header is not None}
     usual_codes = Counter(codes.values()).most_common(1)[0][0]
     for number, grid in grids.items():
@@ -112,7 +83,7 @@ def _grids(scans: Sequence[CheckedScan], expected: Expectations, whole: list[Sai
     yield from _places(grids, usual, whole)
 
 
-def _places(grids: Mapping[int, _Grid], usual: _Grid, whole: list[Said]) -> Iterator[tuple[int, Said]]:
+def _places(grids: Mapping[int, RasGrid], usual: RasGrid, whole: list[Said]) -> Iterator[tuple[int, Said]]:
     """Grids of the usual size that lie elsewhere: scans that were not brought to one template."""
     same_size = {number: grid for number, grid in grids.items() if grid.has_size_of(usual)}
     # the median corner stands for the place of most scans
@@ -170,15 +141,3 @@ def _duplicates(scans: Sequence[CheckedScan]) -> Iterator[tuple[int, Said]]:
                 yield number, (MUST_FIX, "duplicate", f"{what}; remove one of the two and build the datalist again.")
             else:
                 yield number, (NOTE, "duplicate", f"{what}; one of the two is enough.")
-
-
-def _grid_of(header: ScanHeader) -> _Grid:
-    orientation = nib.orientations.io_orientation(header.affine)
-    affine = header.affine @ nib.orientations.inv_ornt_aff(orientation, header.spatial_shape)
-    order = [int(np.flatnonzero(orientation[:, 0] == axis)[0]) for axis in range(3)]
-    shape = tuple(header.spatial_shape[axis] for axis in order)
-    return _Grid(shape, tuple(header.voxel_size[axis] for axis in order), affine)
-
-
-def _times(sizes: Sequence[float]) -> str:
-    return " x ".join(f"{size:g}" for size in sizes)
