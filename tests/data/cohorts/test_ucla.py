@@ -307,6 +307,15 @@ def test_what_is_not_the_dataset_is_refused(root: Path, tmp_path: Path) -> None:
         read_ucla(root, "diagnosis", tables=[wrong])
 
 
+def test_a_dataset_with_every_run_twice_is_refused(tmp_path: Path) -> None:
+    table(tmp_path / "participants.tsv")
+    scans(tmp_path, "10159", f"task-rest_{PREPROCESSED}", f"task-rest_{SPACE}_desc-preproc_bold")
+    with pytest.raises(
+        DatalistError, match=r"every run is there twice; sub-10159/.* and sub-10159/.*: are the same run"
+    ):
+        read_ucla(tmp_path, "diagnosis")
+
+
 def test_masks_of_old_fmriprep_are_found(root: Path) -> None:
     scan = root / read_ucla(root, "diagnosis").records[0]["image"]
     affine = np.diag([3.0, 3.0, 4.0, 1.0])
