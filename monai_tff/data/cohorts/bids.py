@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from monai_tff.data.bids_names import BidsName, parse_name
@@ -20,9 +20,16 @@ from monai_tff.data.cohorts.bids_scans import (
     refuse_only_faults,
     sorted_reasons,
 )
-from monai_tff.data.cohorts.bids_tables import PARTICIPANTS, Paths, dataset_roots, find_labels, given_table
+from monai_tff.data.cohorts.bids_tables import (
+    PARTICIPANTS,
+    Paths,
+    background_tables,
+    dataset_roots,
+    find_labels,
+    given_table,
+)
 from monai_tff.data.cohorts.cohort import Cohort
-from monai_tff.data.cohorts.table import ID_COLUMN, Row
+from monai_tff.data.cohorts.table import ID_COLUMN, Row, SubjectTable
 from monai_tff.data.records import Record, make_record
 from monai_tff.errors import DatalistError
 
@@ -68,14 +75,14 @@ def read_bids(
     """
     root = check_folder(folder)
     filters = entity_filters(task=task, space=space, session=session, run=run, res=res, desc=desc, echo=echo)
+    roots = dataset_roots(root, raw)
     if path_column is not None:
         given = [Path(table) for table in tables] or [root / PARTICIPANTS]
-        return _from_paths(root, given_table(given, target), target, filters, id_column or ID_COLUMN, path_column)
+        return _from_paths(roots, given, target, filters, id_column or ID_COLUMN, path_column)
     left_out: LeftOut = {}
     found = bold_scans(root)
     scans = choose_scans(root, found, filters, left_out)
-    labels = find_labels(dataset_roots(root, raw), target, tables=tables, id_column=id_column)
-    return _joined(root, found, scans, labels, left_out)
+    return _joined(root, found, scans, find_labels(roots, target, tables=tables, id_column=id_column), left_out)
 
 
 def _joined(
@@ -116,18 +123,25 @@ def _joined(
 
 
 def _from_paths(
-    root: Path, table: Path, target: str, filters: Mapping[str, str], id_column: str, path_column: str
+    roots: Sequence[Path],
+    given: Sequence[Path],
+    target: str,
+    filters: Mapping[str, str],
+    id_column: str,
+    path_column: str,
 ) -> Cohort:
     """The cohort of a table that names its scans; names of files say task and run where they are BIDS."""
+    root, table = roots[0], given_table(given, target)
     listed = listed_scans(root, table, target, id_column=id_column, path_column=path_column, filters=filters)
-    families = {row.subject: row.family for row in listed.rows.values() if row.family is not None}
+    background = background_tables(roots, given, table, id_column)
+    labels = Labels(SubjectTable(table, list(listed.rows.values())), (), background)
+    labels.match(sorted({row.subject for row in listed.rows.values()}))
     faults = dict.fromkeys(listed.faults)
     records: list[Record] = []
     unlabelled: list[Record] = []
     for path, row in sorted(listed.rows.items()):
-        family = families.get(row.subject)
-        group = f"sub-{row.subject}" if family is None else f"family-{family}"
-        record = _record(root, path, row.subject, group, row, faults)
+        known = labels.completed(row, row.subject, row.session)
+        record = _record(root, path, row.subject, labels.group(row.subject), known, faults)
         if record is None:
             continue
         if row.value is None:

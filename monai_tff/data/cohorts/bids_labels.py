@@ -57,8 +57,10 @@ class Labels:
     def row(self, subject: str, session: str | None) -> Row | None:
         """What is known of a scan: its row of the target's table, completed by the other tables; None without one."""
         row = self._row(self.table, subject, session)
-        if row is None:
-            return None
+        return None if row is None else self.completed(row, subject, session)
+
+    def completed(self, row: Row, subject: str, session: str | None) -> Row:
+        """A row of the target's table with the site, age and sex that only the other tables know."""
         more = [row, *(r for r in (self._row(table, subject, session) for table in self.background) if r is not None)]
         return dataclasses.replace(
             row,

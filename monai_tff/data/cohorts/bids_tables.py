@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -66,18 +65,39 @@ def find_labels(roots: Sequence[Path], target: str, *, tables: Paths = (), id_co
     Raises:
         DatalistError: when no table or several tables have the column, or a table cannot be used.
     """
-    background = [read_table(path, None) for path in _participants(roots) if ID_COLUMN in column_names(path)]
     if tables or id_column is not None:
         given = [Path(table) for table in tables] or [roots[0] / PARTICIPANTS]
-        labels = _given_labels(given, target, id_column or ID_COLUMN)
-        known = {os.path.realpath(table.path) for table in (labels.table, *labels.background)}
-        more = [table for table in background if os.path.realpath(table.path) not in known]
-        return dataclasses.replace(labels, background=[*labels.background, *more])
+        if all(path.name.endswith(SESSIONS_ENDING) for path in given):
+            return Labels(_sessions_table(given[0], given, target), background=background_tables(roots))
+        path = given_table(given, target)
+        background = background_tables(roots, given, path, id_column or ID_COLUMN)
+        return Labels(read_table(path, target, id_column=id_column or ID_COLUMN), background=background)
     found = [*_participants_with(roots, target), *_sessions_with(roots, target), *_phenotypes_with(roots, target)]
     if not found:
         raise _no_column(roots, target)
     first, *others = found
-    return Labels(first, others, [table for table in background if table.path != first.path])
+    return Labels(first, others, [table for table in background_tables(roots) if table.path != first.path])
+
+
+def background_tables(
+    roots: Sequence[Path], given: Sequence[Path] = (), target_table: Path | None = None, id_column: str = ID_COLUMN
+) -> list[SubjectTable]:
+    """The tables that say more about the subjects: those that the user named, then participants.tsv.
+
+    Args:
+        roots: from `dataset_roots`.
+        given: tables that the user named.
+        target_table: the one of them that holds the target.
+        id_column: column of the IDs in them; a table without it is not used.
+    """
+    known = {os.path.realpath(path) for path in (target_table,) if path is not None}
+    found: list[SubjectTable] = []
+    candidates = [(path, id_column) for path in given] + [(path, ID_COLUMN) for path in _participants(roots)]
+    for path, column in candidates:
+        if os.path.realpath(path) not in known and column in column_names(path):
+            known.add(os.path.realpath(path))
+            found.append(read_table(path, None, id_column=column))
+    return found
 
 
 def given_table(tables: Sequence[Path], target: str) -> Path:
@@ -95,18 +115,6 @@ def given_table(tables: Sequence[Path], target: str) -> Path:
         raise _several(holders, target)
     listed = "; ".join(f"{path} has {', '.join(column_names(path)) or 'no column'}" for path in tables)
     raise DatalistError(f"--table: no table has a column '{target}', found {listed}; name a column, or another table.")
-
-
-def _given_labels(given: Sequence[Path], target: str, id_column: str) -> Labels:
-    """The tables that the user named: one holds the target, the others say more about the subjects."""
-    if all(path.name.endswith(SESSIONS_ENDING) for path in given):
-        return Labels(_sessions_table(given[0], given, target))
-    table = given_table(given, target)
-    others = [path for path in given if path != table and id_column in column_names(path)]
-    return Labels(
-        read_table(table, target, id_column=id_column),
-        background=[read_table(path, None, id_column=id_column) for path in others],
-    )
 
 
 def _source_datasets(root: Path) -> list[Path]:

@@ -148,7 +148,8 @@ def read_table(path: Path, target: str | None, *, id_column: str = ID_COLUMN) ->
     Raises:
         DatalistError: when the file is missing or unreadable, a column is missing, or two rows disagree.
     """
-    return SubjectTable(path, merge_rows(path, read_rows(path, target, id_column=id_column)))
+    rows = read_rows(path, target, id_column=id_column)
+    return SubjectTable(path, merge_rows(path, rows, strict=target is not None))
 
 
 def read_rows(
@@ -203,20 +204,27 @@ def read_rows(
     return rows
 
 
-def merge_rows(path: Path, rows: Sequence[Row]) -> list[Row]:
+def merge_rows(path: Path, rows: Sequence[Row], *, strict: bool = True) -> list[Row]:
     """One row for each subject and session; what equal rows say of age and sex stays only where they agree.
+
+    Args:
+        path: of the table, for messages.
+        rows: in the order of the table.
+        strict: whether rows must be equal; otherwise two sites make it unknown, and a blank family is filled.
 
     Raises:
         DatalistError: for two rows that disagree about target, family or site.
     """
     merged: dict[tuple[str, str | None], Row] = {}
     for row in rows:
-        key = (row.subject, row.session)
-        before = merged.setdefault(key, row)
-        if before != row:
+        before = merged.setdefault((row.subject, row.session), row)
+        families = {before.family, row.family} - {None}
+        if (strict and before != row) or len(families) > 1:
             raise _disagreement(path, before, row)
-        merged[key] = dataclasses.replace(
+        merged[row.subject, row.session] = dataclasses.replace(
             before,
+            family=next(iter(families), None),
+            site=before.site if before.site == row.site else None,
             age=before.age if before.age == row.age else None,
             sex=before.sex if before.sex == row.sex else None,
         )
@@ -224,7 +232,8 @@ def merge_rows(path: Path, rows: Sequence[Row]) -> list[Row]:
 
 
 def _disagreement(path: Path, first: Row, second: Row) -> DatalistError:
-    name = next(f.name for f in dataclasses.fields(Row) if getattr(first, f.name) != getattr(second, f.name))
+    differing = [f.name for f in dataclasses.fields(Row) if getattr(first, f.name) != getattr(second, f.name)]
+    name = next(name for name in ("family", "value", *differing) if name in differing)
     return DatalistError(
         f"{path}: two rows of {second.subject} disagree ({name}: {getattr(first, name)} and {getattr(second, name)}), "
         "expected one row per subject, or a session_id column; correct the table."

@@ -53,6 +53,22 @@ def test_sessions_come_from_the_table_where_names_say_none(root: Path) -> None:
     assert [(r["session"], r["label"]) for r in read(root, table, "cdr").records] == [("base", "0"), ("later", "0.5")]
 
 
+def test_more_tables_complete_the_one_that_names_the_scans(root: Path, tmp_path: Path) -> None:
+    (root / "participants.tsv").write_text("participant_id\tage\tsex\n01\t31\tM\n2\t32\tF\n")
+    families = tmp_path / "families.csv"
+    families.write_text("ID,family_id,sex,site\n1,x,F,A\n02,x,n/a,B\n")
+    table = labels(
+        root, "1,a/one.nii.gz,0", "1,two.nii,1", "2,sub-3_ses-2_task-rest_run-1_bold.nii.gz,1", header="ID,file,dx"
+    )
+    found = read_bids(root, "dx", tables=[families, table], id_column="ID", path_column="file")
+    keys = ("subject", "label", "group", "age", "sex", "site")
+    assert sorted(tuple(record[key] for key in keys) for record in found.records) == [
+        ("1", "0", "family-x", 31.0, "F", "A"),
+        ("1", "1", "family-x", 31.0, "F", "A"),
+        ("2", "1", "family-x", 32.0, "F", "B"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

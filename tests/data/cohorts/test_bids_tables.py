@@ -163,6 +163,18 @@ def test_any_column_of_ids_and_more_tables(tmp_path: Path) -> None:
         read_bids(root, "iq", tables=[labels, more], id_column="ID")
 
 
+def test_two_sites_in_a_table_that_only_says_more_are_no_error(tmp_path: Path) -> None:
+    root = tree(tmp_path / "study", scan("1"))
+    write(root / "participants.tsv", "participant_id\tsite\tage\tsex", "1\tA\t20\tF", "1\tB\t21\tF")
+    (record,) = read_bids(root, "dx", tables=[write(tmp_path / "labels.csv", "participant_id,dx", "1,SCHZ")]).records
+    assert (record["site"], record["age"], record["sex"]) == (None, None, "F")
+    with pytest.raises(DatalistError, match=r"two rows of 1 disagree \(site: A and B\)"):
+        read_bids(root, "sex")
+    write(root / "participants.tsv", "participant_id\tfamily", "1\tA", "1\tB")
+    with pytest.raises(DatalistError, match=r"participants\.tsv: two rows of 1 disagree \(family: A and B\)"):
+        read_bids(root, "dx", tables=[tmp_path / "labels.csv"])
+
+
 def test_motion_and_other_scans_of_used_subjects(tmp_path: Path) -> None:
     preprocessed = [f"task-{task}_space-MNI_desc-preproc" for task in ("rest", "movie")]
     root = tree(tmp_path, *(scan(s, rest=rest) for s in "12" for rest in preprocessed), scan("1"))
