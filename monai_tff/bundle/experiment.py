@@ -26,7 +26,7 @@ import yaml
 from monai_tff import resources
 from monai_tff.bundle.checks import check_config_files
 from monai_tff.bundle.workflow import Workflow
-from monai_tff.data.checking import check_cohort
+from monai_tff.data.cohort_check import check_cohort
 from monai_tff.errors import ConfigError, WeightsError
 
 SHIPPED = "monai_tff:"
@@ -188,10 +188,10 @@ def check_phase(phase: Phase) -> None:
         DatalistError: for a datalist that cannot be used.
     """
     parser = _workflow(list(phase.config_files), "train", phase.overrides).parser
-    datalist, dataset_dir, contract = (
-        parser.get_parsed_content(name) for name in ("datalist", "dataset_dir", "contract")
+    datalist, dataset_dir, contract, packing = (
+        parser.get_parsed_content(name) for name in ("datalist", "dataset_dir", "contract", "packing")
     )
-    check_cohort(datalist, dataset_dir, contract)
+    check_cohort(datalist, dataset_dir, contract, **packing)
 
 
 def run_phase(phase: Phase, folder: Path, previous: Path | None, resume: bool) -> None:

@@ -31,7 +31,7 @@ from monai_tff.handlers.files import replaced_file
 
 MAY_CHANGE = (
     *("dataset_dir", "datalist", "initial_weights", "device", "num_workers", "cache_rate", "cache_workers"),
-    "use_tensorboard",
+    *("packed_dir", "memory_map", "use_tensorboard"),
 )
 """Ids that a continued run may set anew: they say where it runs, not what comes out."""
 

@@ -11,8 +11,8 @@ from typer.core import TyperGroup
 from monai_tff import __version__
 from monai_tff.errors import user_error_in
 
-COMMANDS = ("demo", "simulate", "datalist", "check", "run", "predict")
-"""Modules of this folder that each hold a function of the same name, in the order of the help."""
+COMMANDS = ("demo", "simulate", "convert-scans", "datalist", "check", "prepare", "run", "predict")
+"""Each in a module of this folder that holds a function of the same name (`_` for `-`), in the order of the help."""
 
 INTERRUPTED = 130
 """Exit code of a process that Ctrl-C ended, as shells report it."""
@@ -74,7 +74,8 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     for name in COMMANDS:
-        app.command(name)(getattr(import_module(f"monai_tff.cli.{name}"), name))
+        function = name.replace("-", "_")
+        app.command(name)(getattr(import_module(f"monai_tff.cli.{function}"), function))
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,14 +59,12 @@ def datalist(
     plan = _plan(given)
     _refuse_existing(plan, output, overwrite)
     found = _read(given)
-    _write(found, plan, given)
+    _write(found, _as_published(plan, split_file, found), given)
 
 
 def _plan(given: Mapping[str, Any]) -> SplitPlan:
-    from monai_tff.data.cohorts.published import read_published_split
     from monai_tff.data.split_plan import SplitPlan
 
-    split_file = given["split_file"]
     return SplitPlan(
         seed=given["seed"],
         ratios=_ratios(given["ratios"]),
@@ -73,7 +72,6 @@ def _plan(given: Mapping[str, Any]) -> SplitPlan:
         repeats=given["repeats"],
         by_site=given["stratify_site"],
         leave_one_site_out=given["leave_one_site_out"],
-        assignment=None if split_file is None else read_published_split(split_file),
     )
 
 
@@ -96,6 +94,15 @@ def _read(given: Mapping[str, Any]) -> Cohort:
     choices = {name: given[name] for name in names} | {"tables": given["table"]}
     found = read_cohort(given["cohort"], given["folder"], given["target"], choices)
     return found if given["max_mean_fd"] is None else exclude_by_motion(found, given["max_mean_fd"])
+
+
+def _as_published(plan: SplitPlan, split_file: Path | None, cohort: Cohort) -> SplitPlan:
+    """The plan with the sections of a published split, if there is one."""
+    from monai_tff.data.cohorts.published import published_sections
+
+    if split_file is None:
+        return plan
+    return dataclasses.replace(plan, assignment=published_sections(split_file, [*cohort.records, *cohort.unlabelled]))
 
 
 def _write(cohort: Cohort, plan: SplitPlan, given: Mapping[str, Any]) -> None:

@@ -24,7 +24,9 @@ Space = Annotated[str | None, typer.Option(help="Only scans in this space.")]
 Res = Annotated[str | None, typer.Option(help="Only scans of this resolution.")]
 Desc = Annotated[str | None, typer.Option(help="Only this description; preproc is preferred by default.")]
 Echo = Annotated[str | None, typer.Option(help="Only this echo.")]
-Variant = Annotated[str | None, typer.Option(help="HCP: plain, hp2000_clean or hp2000_clean_rclean_tclean.")]
+Variant = Annotated[
+    str | None, typer.Option(help="HCP: plain, hp2000_clean or hp2000_clean_rclean_tclean; ABIDE: PIPELINE/STRATEGY.")
+]
 Raw = Annotated[Path | None, typer.Option(help="Raw dataset of a derivative, which holds its tables.")]
 Tables = Annotated[list[Path] | None, typer.Option("--table", help="Table of subjects or visits (may be repeated).")]
 IdColumn = Annotated[str | None, typer.Option(help="Column of the table that holds the subjects' IDs.")]

@@ -13,7 +13,8 @@ from monai_tff.data.find_scans import find_scans
 
 _HOMES = {
     "building": ("build_datalist", "build_datalists"),
-    "checking": ("check_cohort", "check_header", "check_headers"),
+    "checking": ("check_header",),
+    "cohort_check": ("check_cohort", "check_headers"),
     "cohorts": ("Cohort", "read_bids", "read_cohort"),
     "datalist": ("load_datalist", "load_records", "target_of", "write_datalist"),
     "frames": ("StoredFrames",),

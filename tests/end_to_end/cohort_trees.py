@@ -56,7 +56,9 @@ def hcp(root: Path) -> list[str]:
         subject = 100206 + number
         for run in ("rfMRI_REST1_LR", "rfMRI_REST1_RL"):
             folder = root / "HCP 1200" / str(subject) / "MNINonLinear" / "Results" / run
-            write_scan(folder / f"{run}_hp2000_clean.nii.gz", 10 * number + len(run) + (run[-2] == "R"), 0.72, np.float32)
+            write_scan(
+                folder / f"{run}_hp2000_clean.nii.gz", 10 * number + len(run) + (run[-2] == "R"), 0.72, np.float32
+            )
             (folder / "Movement_RelativeRMS_mean.txt").write_text(f"0.0{number + 5}\n")
             write_mask(folder / "brainmask_fs.2.nii.gz")
         rows.append([subject, "S1200", "FM"[number // 2 % 2], "26-30"])
@@ -100,7 +102,8 @@ def oasis3(root: Path) -> list[str]:
             name = f"sub-{subject}_ses-{session}_task-rest_run-01_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
             write_scan(scans / f"sub-{subject}" / f"ses-{session}" / "func" / name, 1000 + 10 * number + (days > 500))
             words = "AD Dementia" if cdr else "Cognitively normal"
-            visits.append([subject, f"{subject}_UDSb4_{session}", days - 30, 66.0 + number, 28, cdr, cdr, words])
+            age = f"{65.5 + number + (days - 30) / 365.25:.2f}"
+            visits.append([subject, f"{subject}_UDSb4_{session}", days - 30, age, 28, cdr, cdr, words])
             scanners.append([subject, f"{subject}_MR_{session}", "TrioTim", 3, 2.2])
     tables = [
         write_table(root / "OASIS3_demographics.csv", ["OASISID", "AgeatEntry", "GENDER"], demographics),
