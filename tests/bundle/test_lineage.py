@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from monai_tff.bundle import Workflow, pretraining_overlap
@@ -22,6 +24,7 @@ from monai_tff.bundle.lineage import (
     write_content_hashes,
     write_lineage,
 )
+from monai_tff.data import SplitPlan, build_datalist, read_bids
 from monai_tff.errors import DatalistError, user_error_in
 
 
@@ -139,6 +142,50 @@ def test_run_2_of_a_subject_is_refused_where_run_1_was_seen() -> None:
         refuse_overlap(lineage, renamed, "w.pt")
 
 
+def scans(folder: Path, runs: tuple[int, ...], prefix: str) -> Path:
+    """A BIDS dataset of eight subjects; the voxels depend on subject and run, not on the subject's name."""
+    rows = ["participant_id\tsex"]
+    for number in range(8):
+        subject = f"sub-{prefix}{number}"
+        rows.append(f"{subject}\t{'FM'[number % 2]}")
+        (folder / subject / "func").mkdir(parents=True)
+        for run in runs:
+            voxels = np.random.default_rng([number, run]).integers(1, 900, (7, 8, 9, 4)).astype(np.int16)
+            image = nib.Nifti1Image(voxels, np.diag([3.0, 3, 3, 1]))
+            image.header.set_zooms((3, 3, 3, 2.0))
+            image.to_filename(folder / subject / "func" / f"{subject}_task-rest_run-{run}_bold.nii.gz")
+    (folder / "participants.tsv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_pretrained_on_run_1_and_tested_on_run_2_of_the_same_subjects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    both, again = scans(tmp_path / "study", (1, 2), "A"), scans(tmp_path / "elsewhere", (2,), "B")
+    pretrain = build_datalist(
+        read_bids(both, "sex", run="1"), "sex", dataset_dir=both, plan=SplitPlan(ratios=(0.5, 0.5, 0))
+    )
+    lineage = [lineage_entry("autoencoder", pretrain)]
+    assert len(lineage[0]["scans"]) == len(lineage[0]["others"]) == 8
+    tested = SplitPlan(ratios=(0, 0, 1))
+    same = build_datalist(read_bids(both, "sex", run="2"), "sex", dataset_dir=both, plan=tested)
+    with pytest.raises(
+        DatalistError, match=r"subject A0 \(group .*A0\) of the test set was seen in the phase 'autoenc"
+    ):
+        refuse_overlap(lineage, same, "w.pt")
+    renamed = build_datalist(read_bids(again, "sex"), "sex", dataset_dir=again, plan=tested)
+    with pytest.raises(
+        DatalistError, match=r"run-2_bold.nii.gz of subject B0 .* not used itself, of subject A0, which"
+    ):
+        refuse_overlap(lineage, renamed, "w.pt")
+    exported = [{"phase": "before the export", "contents": content_hashes_of(lineage), "complete": True}]
+    with pytest.raises(
+        DatalistError, match=r"run-2_bold.nii.gz of subject B0 .* has the same content as a scan, which"
+    ):
+        refuse_overlap(exported, renamed, "w.pt")
+
+
 def test_new_subjects_and_other_cohorts_pass() -> None:
     lineage = [lineage_entry("transformer", datalist([], others=[other("01", None)]))]
     refuse_overlap(lineage, datalist([record("05", "d")]), "w.pt")
@@ -247,6 +294,28 @@ def test_a_phase_refuses_weights_that_saw_its_test_subjects(
     assert any(f"subject {entry['subject']} " in message for entry in content["test"])
     assert "was seen in the phase 'autoencoder' of these weights" in message
     assert not (tmp_path / "run").exists()
+
+
+def test_a_phase_goes_on_from_exported_weights(
+    runs: Any, cohort: Any, phases: dict[str, Any], small: dict[str, Any], tmp_path: Path
+) -> None:
+    weights = exported(tmp_path / "bundle", read_lineage(runs.transformer / "models" / "model.pt"))
+    shutil.copy(runs.transformer / "models" / "model.pt", weights)
+    overrides = {**phases["finetune"].overrides, **small, "dataset_dir": str(cohort.folder)}
+    files = list(phases["finetune"].config_files)
+
+    def begin(target: str) -> Path:
+        places = {"datalist": str(cohort.datalists[target]), "run_dir": str(tmp_path / target)}
+        workflow = Workflow(files, logging_file=False, initial_weights=str(weights), **{**overrides, **places})
+        workflow.initialize()
+        return tmp_path / target / "models" / "model.pt"
+
+    lineage = read_lineage(begin("sex")) or []
+    assert [phase["phase"] for phase in lineage] == ["before the export", "finetune"]
+    assert pretraining_overlap(tmp_path / "sex" / "models" / "model.pt", cohort.datalists["sex"]) == "none (by content)"
+    with pytest.raises(RuntimeError) as caught:
+        begin("age")
+    assert "of the test set has the same content as a scan, which was seen" in str(user_error_in(caught.value))
 
 
 def test_weights_without_lineage_are_said_to_be_unknown(
