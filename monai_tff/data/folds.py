@@ -85,14 +85,13 @@ def split_folds(
     found = []
     for repeat in range(repeats):
         for number, tested in enumerate(_deal(members, labels, strata, kind, folds, (seed, repeat)), start=1):
+            test = [record for group in tested for record in members[group]]
             rest = [record for group in members if group not in tested for record in members[group]]
-            ratios = (1 - validation, validation, 0.0)
             source = f"split, fold {number} of {folds}"
-            sections = draw_sections(rest, kind, ratios, [seed, repeat, number], by_site=by_site, source=source)
-            test = sorted((record for group in tested for record in members[group]), key=record_order)
+            sections = _sections(test, rest, kind, validation, [seed, repeat, number], by_site, source)
             place = {"folds": folds, "fold": number, "repeats": repeats, "repeat": repeat + 1}
             facts = {"seed": seed, "validation": validation, "stratified_by": words}
-            found.append(Fold({**sections, "test": test}, {"scheme": "folds", **place, **facts}))
+            found.append(Fold(sections, {"scheme": "folds", **place, **facts}))
     return found
 
 
@@ -126,18 +125,17 @@ def split_sites(
     for number, site in enumerate(sites):
         source = f"split, site '{site}' held out"
         groups = {record["group"] for record in records if record["site"] == site}
-        test = sorted((record for record in records if record["site"] == site), key=record_order)
+        test = [record for record in records if record["site"] == site]
         rest = [record for record in records if record["group"] not in groups]
         elsewhere = [record for record in records if record["group"] in groups and record["site"] != site]
         _check_classes(rest, records, kind, source)
-        ratios = (1 - validation, validation, 0.0)
-        sections = draw_sections(rest, kind, ratios, [seed, number], by_site=True, source=source)
+        sections = _sections(test, rest, kind, validation, [seed, number], True, source)
         words = stratification(_target_word(kind), kind, len({record["group"] for record in rest}), by_site=True)
         description = {
             **{"scheme": "leave one site out", "held_out_site": site, "sites": len(sites)},
             **{"seed": seed, "validation": validation, "stratified_by": words, "left_out": len(elsewhere)},
         }
-        found.append(Fold({**sections, "test": test}, description, sorted(elsewhere, key=record_order)))
+        found.append(Fold(sections, description, sorted(elsewhere, key=record_order)))
     return found
 
 
@@ -171,6 +169,20 @@ def split_given(
         )
     check_no_overlap(sections, "the given split")
     return sections, [record for record in ordered if record["subject"] not in assignment]
+
+
+def _sections(
+    test: Sequence[Record],
+    rest: Sequence[Record],
+    kind: str,
+    validation: float,
+    seeds: Sequence[int],
+    by_site: bool,
+    source: str,
+) -> dict[str, list[Record]]:
+    """The sections of a fold: what is tested, and the rest drawn into training and validation."""
+    sections = draw_sections(rest, kind, (1 - validation, validation, 0.0), seeds, by_site=by_site, source=source)
+    return {**sections, "test": sorted(test, key=record_order)}
 
 
 def _target_word(kind: str) -> str:
