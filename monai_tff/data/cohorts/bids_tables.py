@@ -118,7 +118,7 @@ def given_table(tables: Sequence[Path], target: str) -> Path:
 
 
 def _source_datasets(root: Path) -> list[Path]:
-    """Relative folders among `SourceDatasets` of a derivative."""
+    """Paths of `SourceDatasets` of a derivative; an address on the web is none that exists."""
     description = root / "dataset_description.json"
     if not description.is_file():
         return []
@@ -130,8 +130,7 @@ def _source_datasets(root: Path) -> list[Path]:
         ) from error
     sources = content.get("SourceDatasets") if isinstance(content, dict) else None
     urls = [source.get("URL") for source in sources or () if isinstance(source, dict)]
-    relative = [url.removeprefix("file://") for url in urls if isinstance(url, str)]
-    return [root / url for url in relative if url and "://" not in url]
+    return [root / url.removeprefix("file://") for url in urls if isinstance(url, str) and url]
 
 
 def _participants(roots: Sequence[Path]) -> list[Path]:

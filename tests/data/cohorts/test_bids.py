@@ -199,6 +199,13 @@ def test_the_same_run_of_two_pipelines_is_refused(tmp_path: Path) -> None:
         read_bids(root, "sex")
 
 
+def test_a_run_written_with_and_without_zeros_is_the_same(tmp_path: Path) -> None:
+    root = tree(tmp_path, "sub-1_task-rest_run-1", table=("participant_id\tsex", "1\tF"))
+    tree(root / "copy", "sub-1_task-rest_run-01")
+    with pytest.raises(DatalistError, match=r"copy/.*run-01_bold.* and sub-1/.*run-1_bold.* are the same run"):
+        read_bids(root, "sex")
+
+
 def test_runs_that_differ_in_direction_are_two_runs(tmp_path: Path) -> None:
     root = tree(tmp_path, "sub-1_task-rest_dir-AP", "sub-1_task-rest_dir-PA", table=("participant_id\tsex", "1\tF"))
     assert len(read_bids(root, "sex").records) == 2

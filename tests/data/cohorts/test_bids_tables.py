@@ -129,17 +129,17 @@ def test_a_column_that_is_nowhere_lists_the_tables(derivative: Path) -> None:
 
 def test_tables_that_disagree_about_a_subject_leave_it_out(tmp_path: Path) -> None:
     root = tree(tmp_path, scan("1", "a"), scan("1", "b"), scan("2", "a"))
-    write(root / "participants.tsv", "participant_id\tage", "1\t20", "2\t30")
-    write(root / "sub-1" / "sub-1_sessions.tsv", "session_id\tage", "a\t20.0", "b\t25")
+    write(root / "participants.tsv", "participant_id\tage", "1\t20.5", "2\t30")
+    write(root / "sub-1" / "sub-1_sessions.tsv", "session_id\tage", "a\t20.50", "b\t25")
     found = read_bids(root, "age")
     assert [(record["subject"], record["session"]) for record in found.records] == [("1", "a"), ("2", "a")]
     assert len(found.faults) == 1
     assert found.faults[0].startswith(
-        f"sub-1 ses-b: {root}/participants.tsv says 20 and {root}/sub-*_sessions.tsv says 25"
+        f"sub-1 ses-b: {root}/participants.tsv says 20.5 and {root}/sub-*_sessions.tsv says 25"
     )
     assert {"image": scan("1", "b"), "subject": "1"} in found.others
     sessions = read_bids(root, "age", tables=[root / "sub-1" / "sub-1_sessions.tsv"])
-    assert [record["label"] for record in sessions.records] == ["20.0", "25"]
+    assert [record["label"] for record in sessions.records] == ["20.50", "25"]
     assert sessions.faults == []
 
 
@@ -170,6 +170,8 @@ def test_two_sites_in_a_table_that_only_says_more_are_no_error(tmp_path: Path) -
     assert (record["site"], record["age"], record["sex"]) == (None, None, "F")
     with pytest.raises(DatalistError, match=r"two rows of 1 disagree \(site: A and B\)"):
         read_bids(root, "sex")
+    write(root / "participants.tsv", "participant_id\tfamily", "1\t", "1\tB", "1\t")
+    assert read_bids(root, "dx", tables=[tmp_path / "labels.csv"]).records[0]["group"] == "family-B"
     write(root / "participants.tsv", "participant_id\tfamily", "1\tA", "1\tB")
     with pytest.raises(DatalistError, match=r"participants\.tsv: two rows of 1 disagree \(family: A and B\)"):
         read_bids(root, "dx", tables=[tmp_path / "labels.csv"])

@@ -186,6 +186,7 @@ def test_diagnoses(tmp_path: Path, cdr: str, dx: str, label: str | None, reason:
         "my download (2)/OAS30001_MR_d0129/scans/func4-bold/resources/NIFTI/files/"
         "sub-OAS30001_ses-d0129_task-rest_run-02_bold.nii.gz",
         "OAS30001_MR_d0129/func4/run-02_bold.nii",
+        "one folder/sub-OAS30001_sess-d0129_task-rest_run-02_bold.nii.gz",
     ],
 )
 def test_layouts_of_raw_downloads(tmp_path: Path, tables: list[Path], layout: str) -> None:
@@ -282,9 +283,12 @@ def test_unreadable_confounds_are_a_fault(derivatives: Path, tables: list[Path])
     assert scan("OAS30001", "d0757") in [other["image"] for other in found.others]
 
 
-def test_a_wrong_visit_is_not_replaced_by_one_further_off(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rating", ["7", "mild"])
+def test_a_wrong_visit_is_not_replaced_by_one_further_off(tmp_path: Path, rating: str) -> None:
     root = touch(tmp_path / "study", scan("OAS30001", "d0010"), scan("OAS30001", "d0300"))
-    table = clinical(tmp_path, visit("OAS30001", "20", "7"), visit("OAS30001", "200", "1"), visit("OAS39999", "x", "0"))
+    table = clinical(
+        tmp_path, visit("OAS30001", "20", rating), visit("OAS30001", "200", "1"), visit("OAS39999", "x", "0")
+    )
     found = read_oasis3(root, "cdr", tables=[table])
     assert [(record["session"], record["label"]) for record in found.records] == [("d0300", "CDR > 0")]
     assert [record["session"] for record in found.unlabelled] == ["d0010"]
@@ -293,7 +297,7 @@ def test_a_wrong_visit_is_not_replaced_by_one_further_off(tmp_path: Path) -> Non
         "subjects: no scan": ["sub-OAS39999"],
     }
     assert len(found.faults) == 1  # that of a subject without scan is not said
-    assert "the visit of OAS30001 on day 20 has CDRTOT '7'" in found.faults[0]
+    assert f"the visit of OAS30001 on day 20 has CDRTOT '{rating}'" in found.faults[0]
 
 
 def test_a_subject_that_two_tables_disagree_about_is_not_used(derivatives: Path, tables: list[Path]) -> None:
