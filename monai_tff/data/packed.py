@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 
 from monai_tff.contract import InputContract
 from monai_tff.data.bids_names import split_extension
-from monai_tff.data.packed_file import ValueRuns, check_checksum, read_facts, write_packed_file
+from monai_tff.data.packed_file import ValueRuns, check_checksum, facts_in, read_facts, write_packed_file
 from monai_tff.data.packing import ENCODINGS
 from monai_tff.data.scan import CompactScan
 from monai_tff.errors import ConfigError, ScanError
@@ -171,9 +171,11 @@ def open_packed(path: str | os.PathLike[str], *, in_memory: bool = False) -> Com
     Raises:
         ScanError: when the file is missing, not a packed scan, of another version or not of its full size.
     """
-    facts = read_facts(path, PACKED_VERSION)
+    read_facts(path, PACKED_VERSION)
     try:
         with safe_open(os.fspath(path), framework="pt") as file:
+            # of the file that is mapped: another one may have taken its name meanwhile
+            facts = facts_in(file.metadata())
             tensors = {name: file.get_tensor(name) for name in _TENSORS}
         grid, numbers = tuple(facts["grid"]), {name: facts[name] for name in _NUMBERS}
         source = facts["source"]["name"]

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -143,50 +144,8 @@ def read_facts(path: str | os.PathLike[str], version: int) -> dict[str, Any]:
     Raises:
         ScanError: when the file is missing, not a packed scan, of another version, or not of its full size.
     """
-    header = _read_header(path)
-    try:
-        content = json.loads(header[8:])
-        metadata = content.pop("__metadata__")
-        found_format, found_version, text = metadata["format"], metadata["version"], metadata["facts"]
-        end = max(entry["data_offsets"][1] for entry in content.values())
-        facts = json.loads(text)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _no_packed_scan(path) from error
-    if found_format != FORMAT or not isinstance(facts, dict):
-        raise _no_packed_scan(path)
-    if found_version != str(version):
-        raise ScanError(
-            f"{path}: is version {found_version} of a packed scan, expected version {version}; "
-            "run `python -m monai_tff prepare` again."
-        )
-    size = os.path.getsize(path)
-    if size != len(header) + end:
-        raise ScanError(
-            f"{path}: has {size} bytes, expected {len(header) + end}; it was cut off, "
-            "run `python -m monai_tff prepare` again."
-        )
-    return facts
-
-
-def _read_header(path: str | os.PathLike[str]) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            start = file.read(8)
-            length = int.from_bytes(start, "little")
-            header = file.read(length) if len(start) == 8 and length <= _LARGEST_HEADER else b""
-    except OSError as error:
-        raise ScanError(
-            f"{path}: cannot be read ({error.strerror}), expected a packed scan; run `python -m monai_tff prepare`."
-        ) from error
-    if not header or len(header) != length:
-        raise _no_packed_scan(path)
-    return start + header
-
-
-def _no_packed_scan(path: str | os.PathLike[str]) -> ScanError:
-    return ScanError(
-        f"{path}: has no header of a packed scan, expected a whole file; run `python -m monai_tff prepare` again."
-    )
+    with _opened(path) as file:
+        return _checked_facts(path, file, _read_header(path, file), version)
 
 
 def check_checksum(path: str | os.PathLike[str], version: int) -> None:
@@ -201,12 +160,12 @@ def check_checksum(path: str | os.PathLike[str], version: int) -> None:
     Raises:
         ScanError: when a single byte is not as it was written, or as `read_facts`.
     """
-    read_facts(path, version)
-    header = _read_header(path)
-    place = _checksum_place(header)
-    found = hashlib.sha256(header[:place] + _NO_CHECKSUM.encode() + header[place + 64 :])
-    with open(path, "rb", buffering=0) as file:
-        file.seek(len(header))
+    # opened once: meanwhile another file may take its name
+    with _opened(path) as file:
+        header = _read_header(path, file)
+        _checked_facts(path, file, header, version)
+        place = _checksum_place(header)
+        found = hashlib.sha256(header[:place] + _NO_CHECKSUM.encode() + header[place + 64 :])
         while part := file.read(_READ_BYTES):
             found.update(part)
     if found.hexdigest().encode() != header[place : place + 64]:
@@ -214,3 +173,60 @@ def check_checksum(path: str | os.PathLike[str], version: int) -> None:
             f"{path}: does not match its checksum, expected the file as it was written; it is damaged, remove it and "
             "run `python -m monai_tff prepare` again."
         )
+
+
+def facts_in(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The facts in the metadata of an open safetensors file that `read_facts` has checked."""
+    return json.loads(metadata["facts"])
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    try:
+        file = open(path, "rb")  # noqa: SIM115
+    except OSError as error:
+        raise ScanError(
+            f"{path}: cannot be read ({error.strerror}), expected a packed scan; run `python -m monai_tff prepare`."
+        ) from error
+    with file:
+        yield file
+
+
+def _read_header(path: str | os.PathLike[str], file: BinaryIO) -> bytes:
+    start = file.read(8)
+    length = int.from_bytes(start, "little")
+    header = file.read(length) if len(start) == 8 and 0 < length <= _LARGEST_HEADER else b""
+    if not header or len(header) != length:
+        raise _no_packed_scan(path)
+    return start + header
+
+
+def _checked_facts(path: str | os.PathLike[str], file: BinaryIO, header: bytes, version: int) -> dict[str, Any]:
+    try:
+        content = json.loads(header[8:])
+        metadata = content.pop("__metadata__")
+        known = (metadata["format"], len(metadata["checksum"])) == (FORMAT, len(_NO_CHECKSUM))
+        found_version, facts = metadata["version"], facts_in(metadata)
+        end = max(entry["data_offsets"][1] for entry in content.values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _no_packed_scan(path) from error
+    if not known:
+        raise _no_packed_scan(path)
+    if found_version != str(version):
+        raise ScanError(
+            f"{path}: is version {found_version} of a packed scan, expected version {version}; "
+            "run `python -m monai_tff prepare` again."
+        )
+    size = os.fstat(file.fileno()).st_size
+    if size != len(header) + end:
+        raise ScanError(
+            f"{path}: has {size} bytes, expected {len(header) + end}; it was cut off, "
+            "run `python -m monai_tff prepare` again."
+        )
+    return facts
+
+
+def _no_packed_scan(path: str | os.PathLike[str]) -> ScanError:
+    return ScanError(
+        f"{path}: has no header of a packed scan, expected a whole file; run `python -m monai_tff prepare` again."
+    )
