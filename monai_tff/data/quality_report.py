@@ -18,6 +18,7 @@ from monai_tff import __version__
 from monai_tff.data.quality_cohort import CheckedScan
 from monai_tff.data.quality_facts import ScanFacts
 from monai_tff.data.quality_findings import LEVELS, MUST_FIX, Finding
+from monai_tff.data.text_file import write_text
 from monai_tff.errors import DatalistError
 
 MADE_BY = "monai_tff check"
@@ -152,8 +153,8 @@ def write_report(report: QualityReport, files: tuple[Path, Path]) -> None:
     writer = csv.DictWriter(table, COLUMNS)
     writer.writeheader()
     writer.writerows(report.rows())
-    _write(csv_file, table.getvalue())
-    _write(json_file, json.dumps(_finite(report.to_dict()), indent=2, allow_nan=False) + "\n")
+    write_text(csv_file, table.getvalue())
+    write_text(json_file, json.dumps(_finite(report.to_dict()), indent=2, allow_nan=False) + "\n")
 
 
 def _finite(value: Any) -> Any:
@@ -177,22 +178,3 @@ def _is_report(file: Path) -> bool:
     except ValueError:
         return False
     return isinstance(content, dict) and content.get("made_by") == MADE_BY
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "w", encoding="utf-8", newline="") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DatalistError(
-            f"{path}: cannot be written ({error.strerror}), expected a folder with space that you may write to; "
-            "choose another --output."
-        ) from error
