@@ -101,7 +101,8 @@ def table(rows: list[dict], machine: dict[str, str], grid: tuple[int, int, int])
         "`prepare` and the published procedure (`benchmarks/published_files.py`), "
         f"{' x '.join(map(str, grid))} voxels, crop of the paper, {TRIM} frames trimmed, one torch thread each; "
         "medians over the rounds. Memory: peak of the process less what it had after its imports; in brackets with "
-        "them. Bytes per value: per voxel of the mask and frame after the trim. Run again with `python benchmarks/prepare.py`.",
+        "them. Bytes per value: per voxel of the mask and frame after the trim. Run again with "
+        "`python benchmarks/prepare.py`.",
         "",
         f"Machine: {in_words(machine)}; shared with other work while this ran.",
         "",

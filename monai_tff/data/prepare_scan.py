@@ -225,7 +225,7 @@ def _refuse_empty(mask: torch.Tensor, image: str | os.PathLike[str]) -> None:
 
 
 def _cannot_write(image: str | os.PathLike[str], packed_dir: str | os.PathLike[str], error: OSError) -> str:
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     way_out = "free some space or choose another folder" if full else "choose a folder that you may write to"
     reason = error.strerror or type(error).__name__
     return f"{image}: cannot be packed into {packed_dir} ({reason}); {way_out} and start again."
