@@ -25,7 +25,7 @@ CLEANING = "clean_img:"
 STRATEGIES = ("simple", "compcor", "ica_aroma")
 """Strategies of nilearn's `load_confounds_strategy` that keep every frame; `scrubbing` drops frames."""
 
-DENOISING = ("none", "fix", *(CLEANING + strategy for strategy in STRATEGIES))
+DENOISING = ("none", "fix", "by_cohort", *(CLEANING + strategy for strategy in STRATEGIES))
 TR_TOLERANCE = 0.01
 VOXEL_SIZE_TOLERANCE = 0.01
 
@@ -78,8 +78,9 @@ class InputContract:
             no crop at all.
         trim: frames dropped at the start of a scan.
         mask: `auto` (a mask file, a sibling, nonzero voxels, nilearn's `compute_epi_mask`) or `nonzero` (paper).
-        denoising: what is removed from the time courses: `none`, `fix` (done by the cohort, nothing is left to do) or
-            `clean_img:STRATEGY` (done when a scan is loaded, see `monai_tff.data.denoising`).
+        denoising: what is removed from the time courses: `none`; `fix` (by ICA-FIX, as HCP delivers it) or `by_cohort`
+            (in another way of the cohort's own), where nothing is left to do; or `clean_img:STRATEGY` (done when a scan
+            is loaded, see `monai_tff.data.denoising`).
         repetition_time: seconds between frames, or None where unknown.
         tr_policy: what to do with a scan of another repetition time: `refuse` or `allow`.
         normalisation: version of the two-channel normalisation.

@@ -17,6 +17,9 @@ from monai_tff.data.datalist import load_datalist
 from monai_tff.data.overlap import UNLABELLED
 from monai_tff.errors import DatalistError
 
+UNKNOWN = "unknown"
+"""What is said of the overlap where something could not be compared."""
+
 FILE_NAME = "lineage.json"
 HASHES_FILE_NAME = "content_hashes.json"
 
@@ -105,11 +108,11 @@ def known_overlap(lineage: Sequence[Phase] | None, datalist: Mapping[str, Any]) 
         content)` where the weights came with content hashes alone; `unknown` where something could not be compared.
     """
     if lineage is None:
-        return "unknown"
+        return UNKNOWN
     elsewhere = [phase for phase in lineage if phase.get("cohort") != datalist["name"]]
     tested = [record.get("content") for record in datalist["test"]]
     if elsewhere and not (all(tested) and all(_is_complete(phase) for phase in elsewhere)):
-        return "unknown"
+        return UNKNOWN
     return "none (by content)" if any("contents" in phase for phase in elsewhere) else "none"
 
 
@@ -171,7 +174,7 @@ def pretraining_overlap(
     """
     lineage = read_lineage(weights)
     if lineage is None:
-        return "unknown"
+        return UNKNOWN
     if section != "test":
         return "yes"
     content = load_datalist(datalist)

@@ -22,7 +22,7 @@ from monai.bundle.utils import merge_kv
 
 from monai_tff.bundle.caller import bundle_root, calling_parser
 from monai_tff.bundle.checks import check_config_files
-from monai_tff.bundle.lineage import lineage_entry, read_lineage, refuse_overlap, write_lineage
+from monai_tff.bundle.lineage import UNKNOWN, known_overlap, lineage_entry, read_lineage, refuse_overlap, write_lineage
 from monai_tff.bundle.merged import SEPARATOR, differences, portable_config
 from monai_tff.contract import InputContract
 from monai_tff.data.datalist import load_datalist
@@ -88,6 +88,8 @@ def _lineage(phase: str, datalist: Mapping[str, Any], initial_weights: str | Non
         logger.warning("%s comes without a lineage: pretraining overlap: unknown", initial_weights)
         return None
     refuse_overlap(earlier, datalist, initial_weights)
+    if known_overlap(earlier, datalist) == UNKNOWN:
+        logger.warning("%s saw scans that cannot be compared: pretraining overlap: unknown", initial_weights)
     return [*earlier, entry]
 
 

@@ -16,6 +16,7 @@ _HOMES = {
     "checking": ("check_header",),
     "cohort_check": ("check_cohort", "check_headers"),
     "cohorts": ("Cohort", "read_bids", "read_cohort"),
+    "content": ("VoxelHash", "content_hash", "content_hashes"),
     "datalist": ("load_datalist", "load_records", "target_of", "write_datalist"),
     "frames": ("StoredFrames",),
     "grid": ("note_headers", "summarise_grid"),

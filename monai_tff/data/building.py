@@ -12,7 +12,15 @@ from monai_tff.contract import Target
 from monai_tff.data.cohorts.cohort import Cohort
 from monai_tff.data.content import content_hashes
 from monai_tff.data.grid import note_headers, summarise_grid
-from monai_tff.data.overlap import SECTIONS, UNLABELLED, check_groups, check_no_overlap, join_unlabelled, split_hash
+from monai_tff.data.overlap import (
+    SECTIONS,
+    UNLABELLED,
+    check_groups,
+    check_no_overlap,
+    duplicate_contents,
+    join_unlabelled,
+    split_hash,
+)
 from monai_tff.data.records import Record
 from monai_tff.data.split_plan import PlannedSplit, SplitPlan
 from monai_tff.data.targets import define_target, raw_label
@@ -115,6 +123,7 @@ def build_datalists(
     if content:
         material = _with_contents(material, folder, workers, progress)
     check_groups([*material.records, *material.unlabelled])
+    _refuse_two_names([*material.records, *material.unlabelled, *material.others])
     facts = {"name": name or Path(os.path.abspath(folder)).name, "denoising": cohort.denoising}
     return [
         _datalist(material, {**facts, "allowed": list(cohort.allowed)}, split)
@@ -181,10 +190,22 @@ def _with_contents(material: _Material, folder: Path, workers: int | None, progr
     )
 
 
+def _refuse_two_names(scans: Sequence[Mapping[str, Any]]) -> None:
+    """Refuses the same voxels under two subjects of one family, or in a scan that is not used."""
+    for same in duplicate_contents([dict(scan) for scan in scans]):
+        names = {scan["subject"]: scan["image"] for scan in same}
+        if len(names) > 1:
+            (first, image), (second, other), *_ = names.items()
+            raise DatalistError(
+                f"{image} of subject {first} and {other} of subject {second}: have the same voxels, expected each scan "
+                "under one subject; remove the scan that has the wrong name, and build the datalist again."
+            )
+
+
 def _datalist(material: _Material, facts: Mapping[str, Any], split: PlannedSplit) -> dict[str, Any]:
     """One datalist; the keys in the order of `KEYS`."""
     sections = split.sections
-    joined, dropped = join_unlabelled(sections, material.unlabelled)
+    joined, dropped = join_unlabelled(sections, material.unlabelled, held_out_site=split.facts.get("held_out_site"))
     excluded = dict(material.left_out)
     for reason, records in ((NOT_PRETRAINED, dropped), (NO_SECTION, split.left_out)):
         if records:

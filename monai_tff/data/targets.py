@@ -13,6 +13,12 @@ from monai_tff.errors import ContractError, DatalistError
 MISSING = ("", "n/a", "na", "nan")
 """Words of a table that stand for no value, in any case."""
 
+REFERENCE_CLASSES = (
+    *("control", "controls", "healthy", "healthy control", "hc", "typically developing", "td"),
+    *("cognitively normal", "cn", "normal", "negative", "no", "none", "false"),
+)
+"""Words for the class that others are compared with, in any case: it comes first, so that the other one is positive."""
+
 MAX_NUMERIC_CLASSES = 10
 """Numbers with more distinct values than this are a regression target, with fewer they are names of classes."""
 
@@ -28,7 +34,7 @@ def define_target(
     """Decides what kind of target a column is.
 
     Numbers with more than 10 distinct values are a regression; everything else are classes, sorted by name (by value
-    where all are numbers).
+    where all are numbers), but a class that others are compared with, such as `control`, comes first.
 
     Args:
         name: of the column.
@@ -143,9 +149,9 @@ def _class_names(name: str, found: Counter[str], classes: Sequence[str] | None) 
     return tuple(names)
 
 
-def _sort_key(value: str) -> tuple[float, str]:
+def _sort_key(value: str) -> tuple[bool, float, str]:
     number = as_number(value)
-    return (math.inf if number is None else number, value)
+    return (value.lower() not in REFERENCE_CLASSES, math.inf if number is None else number, value)
 
 
 def _counts(found: Counter[str]) -> str:

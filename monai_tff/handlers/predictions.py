@@ -39,7 +39,8 @@ class PredictionsWriter:
         baseline_value: mean of a regression target over the training subjects, to compare with.
         bootstrap_samples: draws of the group bootstrap behind the intervals, 0 for no intervals.
         seed: of the bootstrap.
-        pretraining_overlap: what is known of it, `none` or `unknown`, to be said with the metrics; None says nothing.
+        pretraining_overlap: what is known of it, `none`, `none (by content)` or `unknown`, to be said with the metrics;
+            None says nothing.
     """
 
     def __init__(

@@ -201,6 +201,33 @@ def test_the_same_voxels_under_two_subjects_are_refused_by_name(root: Path) -> N
     assert len(everything(build(root, content=False))) == 2 * NUM_SUBJECTS
 
 
+def test_a_copy_in_a_scan_that_is_not_used_is_refused_too(root: Path) -> None:
+    shutil.copy(scan_of(root, "03", "1"), scan_of(root, "08", "2"))
+    cohort = read_bids(root, "sex", session="1")
+    with pytest.raises(DatalistError, match=r"sub-03\S* of subject 03 and \S*sub-08\S* of subject 08: have the same"):
+        build_datalist(cohort, "sex", dataset_dir=root)
+
+
+def test_two_names_in_one_family_are_refused(root: Path) -> None:
+    shutil.copy(scan_of(root, "03", "1"), scan_of(root, "08", "2"))
+    records = [
+        {**record, "group": "family" if record["subject"] in ("03", "08") else record["group"]}
+        for record in read_bids(root, "sex").records
+    ]
+    with pytest.raises(DatalistError, match=r"of subject 03 and .* of subject 08: have the same voxels"):
+        build_datalist(Cohort(records), "sex", dataset_dir=root)
+
+
+def test_unlabelled_scans_of_the_held_out_site_stay_out(root: Path) -> None:
+    cohort = read_bids(root, "diagnosis")
+    plan = SplitPlan(leave_one_site_out=True)
+    options = {"classes": ["SCHZ", "CONTROL"], "pretrain_unlabelled": True}
+    for datalist in build_datalists(cohort, "diagnosis", dataset_dir=root, plan=plan, **options):
+        site = datalist["split"]["held_out_site"]
+        assert datalist["unlabelled"]
+        assert site not in {record["site"] for record in datalist["unlabelled"]}
+
+
 def test_without_reading_voxels_no_content_is_known(root: Path) -> None:
     assert {record["content"] for record in everything(build(root, content=False))} == {None}
 

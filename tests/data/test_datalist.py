@@ -103,7 +103,7 @@ def test_a_place_that_cannot_be_written_to_is_named(cohort: Path, tmp_path: Path
     ("target", "kind", "encoded"),
     [
         ("sex", "binary", lambda number: float(number % 2)),
-        ("diagnosis", "multiclass", lambda number: number % 3),
+        ("diagnosis", "multiclass", lambda number: (1, 0, 2)[number % 3]),
         ("age", "regression", lambda number: 20.0 + number),
     ],
 )

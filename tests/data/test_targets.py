@@ -27,7 +27,7 @@ def test_values_that_are_not_missing(value: object) -> None:
     ("values", "kind", "class_names"),
     [
         (["M", "F", "M"], "binary", ("F", "M")),
-        (["SCHZ", "ADHD", "CONTROL"], "multiclass", ("ADHD", "CONTROL", "SCHZ")),
+        (["SCHZ", "ADHD", "CONTROL"], "multiclass", ("CONTROL", "ADHD", "SCHZ")),
         (["2", "1.0", "10"], "multiclass", ("1", "2", "10")),
         ([0, 1.0, 1], "binary", ("0", "1")),
         ([str(age) for age in range(10)], "multiclass", tuple(str(age) for age in range(10))),
@@ -90,3 +90,23 @@ def test_encoded_labels(label: str | float, target: Target, encoded: float) -> N
 def test_canonical_names_keep_the_number(number: float) -> None:
     assert as_number(canonical(number)) == number
     assert canonical(canonical(number)) == canonical(number)
+
+
+@pytest.mark.parametrize(
+    ("found", "names"),
+    [
+        (["ADHD", "control"], ("control", "ADHD")),
+        (["SCHZ", "CONTROL", "ADHD", "BIPOLAR"], ("CONTROL", "ADHD", "BIPOLAR", "SCHZ")),
+        (["AD Dementia", "Cognitively normal"], ("Cognitively normal", "AD Dementia")),
+        (["CDR > 0", "CDR 0"], ("CDR 0", "CDR > 0")),
+        (["yes", "no"], ("no", "yes")),
+        (["M", "F"], ("F", "M")),
+    ],
+)
+def test_the_class_that_others_are_compared_with_comes_first(found: list[str], names: tuple[str, ...]) -> None:
+    assert define_target("x", found).class_names == names
+    assert define_target("x", found[::-1]).class_names == names
+
+
+def test_given_classes_keep_their_order() -> None:
+    assert define_target("x", ["ADHD", "control"], classes=["ADHD", "control"]).class_names == ("ADHD", "control")

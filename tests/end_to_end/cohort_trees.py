@@ -8,6 +8,9 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import torch
+
+from monai_tff.data.cohorts.published import convert_published
 
 GRID = (8, 10, 9)
 FRAMES = 12
@@ -16,7 +19,7 @@ SUBJECTS = 12
 
 
 def write_scan(path: Path, seed: int, seconds: float = 2.0, dtype: type = np.int16) -> Path:
-    """A scan with a brain of 40 % of the grid around which all is 0, and its mask beside it is up to the caller."""
+    """A scan of a box of 6 x 8 x 7 voxels with signal, around which all is 0."""
     random = np.random.default_rng(seed)
     brain = np.zeros(GRID, dtype=bool)
     brain[1:-1, 1:-1, 1:-1] = True
@@ -136,4 +139,45 @@ def bids(root: Path) -> list[str]:
     return [str(root / "derivatives" / "fmriprep"), "--raw", str(root), "--target", "age"]
 
 
-TREES = {"hcp": hcp, "ucla": ucla, "oasis3": oasis3, "bids": bids}
+def development_fmri(root: Path) -> list[str]:
+    """development_fmri as nilearn's downloader leaves it, so that the downloader finds everything there."""
+    folder = root / "development_fmri"
+    rows = []
+    for number in range(SUBJECTS):
+        stem = folder / f"sub-pixar{number + 1:03d}_task-pixar"
+        name = f"{stem.name}_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
+        write_scan(stem.with_name(name), 2000 + number)
+        write_motion(stem.with_name(f"{stem.name}_desc-confounds_regressors.tsv"), "framewise_displacement")
+        kind = "adult" if number % 2 else "child"
+        rows.append(
+            [stem.name.split("_")[0], 5 + 2 * number, "Adult" if number % 2 else "5yo", kind, "FM"[number % 2], "R"]
+        )
+    header = ["participant_id", "Age", "AgeGroup", "Child_Adult", "Gender", "Handedness"]
+    write_table(folder / "participants.tsv", header, rows)
+    return [str(root), "--cohort", "development_fmri", "--target", "child_adult"]
+
+
+def published(root: Path) -> list[str]:
+    """Whole scans of the published code as tensors, to be converted by `convert-scans` first."""
+    tensors = root.with_name("tensors")
+    tensors.mkdir(parents=True)
+    rows = []
+    for number in range(SUBJECTS):
+        scan = np.random.default_rng(3000 + number).uniform(300, 900, (FRAMES, 1, *GRID)).astype(np.float32)
+        scan[:, :, :, :, 0] = 0
+        torch.save(torch.from_numpy(scan), tensors / f"{100206 + number}.pt")
+        rows.append([100206 + number, "FM"[number % 2]])
+    table = write_table(root.with_name("subjects.csv"), ["Subject", "Gender"], rows)
+    convert_published(tensors, root, repetition_time=0.72, voxel_size=(20.0, 20.0, 20.0))
+    options = ["--cohort", "published", "--target", "Gender", "--table", str(table), "--id-column", "Subject"]
+    return [str(root), *options]
+
+
+TREES = {
+    "hcp": hcp,
+    "ucla": ucla,
+    "oasis3": oasis3,
+    "bids": bids,
+    "development_fmri": development_fmri,
+    "published": published,
+}

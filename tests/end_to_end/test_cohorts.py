@@ -1,4 +1,4 @@
-"""From the tree of each cohort to a prediction: datalist, check, prepare, a short training from packed scans, predict."""
+"""From the tree of each cohort to a prediction: datalist, check, prepare, training from packed scans, predict."""
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ EXPECTED = {
     "ucla": {"scans": 8, "repetition_time": 2.0, "motion": "mean FD", "denoising": "none"},
     "oasis3": {"scans": 24, "repetition_time": 2.0, "motion": None, "denoising": "none"},
     "bids": {"scans": 12, "repetition_time": 2.0, "motion": "mean FD", "denoising": "none"},
+    "development_fmri": {"scans": 12, "repetition_time": 2.0, "motion": "mean FD", "denoising": "none"},
+    "published": {"scans": 12, "repetition_time": 0.72, "motion": None, "denoising": "none"},
 }
 
 

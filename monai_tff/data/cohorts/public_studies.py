@@ -89,7 +89,7 @@ ABIDE = Study(
     codes={"sex": {"1": "M", "2": "F"}, "diagnosis": {"1": "autism", "2": "control"}},
     site_column="SITE_ID",
     motion_column="func_mean_fd",
-    denoising="fix",
+    denoising="by_cohort",
 )
 """ABIDE as the Preprocessed Connectomes Project prepared it: nuisances are regressed out, the TR differs by site."""
 

@@ -176,7 +176,7 @@ def test_abide(tmp_path: Path) -> None:
         "subject": "51456",
     }
     assert len(cohort.others) == 4
-    assert cohort.denoising == "fix"
+    assert cohort.denoising == "by_cohort"
 
 
 def test_targets_of_abide(tmp_path: Path) -> None:

@@ -135,7 +135,7 @@ def test_records(root: Path) -> None:
 
 def test_classes_are_chosen_among_the_diagnoses(root: Path) -> None:
     labels = [record["label"] for record in read_ucla(root, "diagnosis").records]
-    assert define_target("diagnosis", labels).class_names == ("BIPOLAR", "CONTROL", "SCHZ")
+    assert define_target("diagnosis", labels).class_names == ("CONTROL", "BIPOLAR", "SCHZ")
     assert define_target("diagnosis", labels, classes=["CONTROL", "SCHZ"]).kind == "binary"
 
 
