@@ -7,6 +7,28 @@ from pathlib import Path
 
 from monai_tff.errors import ConfigError
 
+SHIPPED = "monai_tff:"
+"""Start of a path that stands for what the package ships, `monai_tff:configs/datasets/hcp.yaml` for example."""
+
+
+def shipped_path(path: str, folder: Path) -> Path:
+    """Absolute path of a file that a user names.
+
+    Args:
+        path: starts with `monai_tff:`, or is relative to the folder, or absolute.
+        folder: that relative paths start from.
+
+    Raises:
+        ConfigError: for a shipped folder that there is not.
+    """
+    if not path.startswith(SHIPPED):
+        return (folder / path).resolve()
+    kind, _, rest = path.removeprefix(SHIPPED).partition("/")
+    folders = {"bundles": bundles_folder, "configs": configs_folder}
+    if kind not in folders:
+        raise ConfigError(f"{path}: the package ships bundles/ and configs/; correct the path.")
+    return folders[kind]() / rest
+
 
 def bundles_folder() -> Path:
     """The folder that holds `tff_fmri_reconstruction` and `tff_fmri_prediction`.

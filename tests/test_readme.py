@@ -12,8 +12,9 @@ import yaml
 from monai.bundle import ConfigParser
 from typer.main import get_command
 
-from monai_tff.bundle.experiment import SHIPPED, read_experiment, shipped_path
+from monai_tff.bundle.experiment import read_experiment
 from monai_tff.cli.app import build_app
+from monai_tff.resources import SHIPPED, shipped_path
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -23,13 +23,12 @@ from typing import Any
 import torch
 import yaml
 
-from monai_tff import resources
 from monai_tff.bundle.checks import check_config_files
 from monai_tff.bundle.workflow import Workflow
 from monai_tff.data.cohort_check import check_cohort
 from monai_tff.errors import ConfigError, WeightsError
+from monai_tff.resources import shipped_path
 
-SHIPPED = "monai_tff:"
 KEYS = {"name", "cohort", "overrides", "phases"}
 PHASE_KEYS = {"config_file", "overrides"}
 
@@ -105,17 +104,6 @@ def read_experiment(path: str | Path) -> Experiment:
         overrides = {**common, **(entry.get("overrides") or {})}
         phases.append(Phase(str(name), tuple(str(item) for item in files), overrides))
     return Experiment(str(content.get("name", file.stem)), content.get("cohort") or {}, tuple(phases))
-
-
-def shipped_path(path: str, folder: Path) -> Path:
-    """Absolute path of a file named in an experiment."""
-    if path.startswith(SHIPPED):
-        kind, _, rest = path.removeprefix(SHIPPED).partition("/")
-        folders = {"bundles": resources.bundles_folder, "configs": resources.configs_folder}
-        if kind not in folders:
-            raise ConfigError(f"{path}: the package ships bundles/ and configs/; correct the path.")
-        return folders[kind]() / rest
-    return (folder / path).resolve()
 
 
 def _refuse_unknown(file: Path, what: str, content: Any, known: set[str]) -> None:

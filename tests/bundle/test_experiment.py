@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from monai_tff import resources
-from monai_tff.bundle.experiment import read_experiment, run_experiment, run_workflow, shipped_path
+from monai_tff.bundle.experiment import read_experiment, run_experiment, run_workflow
 from monai_tff.errors import ConfigError, UserError, WeightsError, user_error_in
+from monai_tff.resources import shipped_path
 
 TRAIN = "monai_tff:bundles/tff_fmri_prediction/configs/train.yaml"
 PHASES = ("autoencoder", "transformer", "finetune")
