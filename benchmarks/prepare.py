@@ -42,7 +42,7 @@ def measure(contestant: str, image: Path, folder: Path) -> dict[str, float]:
     crop = [[bounds.start, bounds.stop] for bounds in CROP]
     size = cropped_size(read_header(image).spatial_shape, crop)
     contract = InputContract(spatial_size=size, window_length=1, crop=crop, trim=TRIM, axis_codes=None, mask="nonzero")
-    before, start = memory_facts()["now"], time.perf_counter()
+    before, processor, start = memory_facts()["now"], time.process_time(), time.perf_counter()
     if contestant == "published":
         num_bytes = write_frames(image, folder)
     else:
@@ -50,8 +50,9 @@ def measure(contestant: str, image: Path, folder: Path) -> dict[str, float]:
         assert result.status == "packed", result.sentence
         num_bytes = result.num_bytes
     seconds = time.perf_counter() - start
+    processor = time.process_time() - processor
     peak = memory_facts()["peak"]
-    return {"seconds": seconds, "memory": peak - before, "peak": peak, "bytes": num_bytes}
+    return {"seconds": seconds, "processor": processor, "memory": peak - before, "peak": peak, "bytes": num_bytes}
 
 
 def in_process(contestant: str, image: Path, folder: Path) -> dict[str, float]:
@@ -81,7 +82,7 @@ def run(frames: int, long_frames: int, rounds: int, grid: tuple[int, int, int], 
         voxels = write_scan(image, num_frames, dtype, grid=grid)
         for name, values in compare(image, folder / "out", contestants, times).items():
             row = {"source": dtype, "frames": num_frames, "voxels": voxels, "contestant": name, "rounds": times}
-            row |= {"seconds": round(values["seconds"], 3)}
+            row |= {key: round(values[key], 3) for key in ("seconds", "processor")}
             row |= {key: int(values[key]) for key in ("memory", "peak", "bytes")}
             row["bytes_per_value"] = round(values["bytes"] / voxels / (num_frames - TRIM), 3)
             rows.append(row)
@@ -90,6 +91,7 @@ def run(frames: int, long_frames: int, rounds: int, grid: tuple[int, int, int], 
         published = [r for r in rows if r["contestant"] == "published" and r["source"] == row["source"]]
         if published and published[0]["frames"] == row["frames"]:
             row["times_faster"] = round(published[0]["seconds"] / row["seconds"], 2)
+            row["times_less_work"] = round(published[0]["processor"] / row["processor"], 2)
             row["share_of_memory"] = round(row["memory"] / published[0]["memory"], 3)
     return rows
 
@@ -100,23 +102,22 @@ def table(rows: list[dict], machine: dict[str, str], grid: tuple[int, int, int])
         "",
         "`prepare` and the published procedure (`benchmarks/published_files.py`), "
         f"{' x '.join(map(str, grid))} voxels, crop of the paper, {TRIM} frames trimmed, one torch thread each; "
-        "medians over the rounds. Memory: peak of the process less what it had after its imports; in brackets with "
-        "them. Bytes per value: per voxel of the mask and frame after the trim. Run again with "
-        "`python benchmarks/prepare.py`.",
+        "medians over the rounds. CPU s: processor time, which other work on the machine hardly changes. Memory: peak "
+        "of the process less what it had after its imports; in brackets with them. Bytes per value: per voxel of the "
+        "mask and frame after the trim. Run again with `python benchmarks/prepare.py`.",
         "",
         f"Machine: {in_words(machine)}; shared with other work while this ran.",
         "",
-        "| source | frames | contestant | seconds | times faster | memory MB | share of memory | file MB "
-        "| bytes per value | rounds |",
-        "|---" * 10 + "|",
+        "| source | frames | contestant | seconds | times faster | CPU s | times less | memory MB | share of memory "
+        "| file MB | bytes per value | rounds |",
+        "|---" * 12 + "|",
     ]
     for row in rows:
-        lines.append(
-            f"| {row['source']} | {row['frames']} | {row['contestant']} | {row['seconds']} | "
-            f"{row.get('times_faster', '')} | {row['memory'] / 1e6:.0f} ({row['peak'] / 1e6:.0f}) | "
-            f"{row.get('share_of_memory', '')} | {row['bytes'] / 1e6:.1f} | {row['bytes_per_value']} | "
-            f"{row['rounds']} |"
-        )
+        cells = [row["source"], row["frames"], row["contestant"], row["seconds"], row.get("times_faster", "")]
+        cells += [row["processor"], row.get("times_less_work", "")]
+        cells += [f"{row['memory'] / 1e6:.0f} ({row['peak'] / 1e6:.0f})", row.get("share_of_memory", "")]
+        cells += [f"{row['bytes'] / 1e6:.1f}", row["bytes_per_value"], row["rounds"]]
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines) + "\n"
 
 

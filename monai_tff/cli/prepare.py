@@ -32,7 +32,9 @@ def prepare(
     encoding: Annotated[
         Encoding, typer.Option(help="int16 keeps a scan's own integers; int8 is half the size; float32 is exact.")
     ] = "int16",
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; default one for each core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Worker processes, 0 for none besides this; default one for each core.")
+    ] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Many machines: local, slurm, or the address of a Dask scheduler.")
     ] = None,

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from monai_tff.contract import InputContract
 from monai_tff.data.bids_names import split_extension
 from monai_tff.data.packed_file import ValueRuns, check_checksum, facts_in, read_facts, write_packed_file
-from monai_tff.data.packing import ENCODINGS
+from monai_tff.data.packed_numbers import ENCODINGS
 from monai_tff.data.scan import CompactScan
 from monai_tff.errors import ConfigError, ScanError
 

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 
 from monai_tff.data.frames import StoredFrames
 from monai_tff.data.integers import IntegerSource
+from monai_tff.data.packed_numbers import ENCODINGS, PackedNumbers, PackedValues
 from monai_tff.errors import ConfigError, ScanError
-from monai_tff.transforms.statistics import FrameMoments, GlobalMoments, GlobalStatistics, VoxelStatistics
-
-ENCODINGS = ("integers", "codes", "codes8", "float32")
+from monai_tff.transforms.statistics import FrameMoments, GlobalMoments
 
 ZERO_CODE = -32768
 """Code of an exact zero, which the two-channel normalisation treats as background."""
@@ -30,66 +29,6 @@ ZERO_CODE = -32768
 LARGEST_CODE = 32767
 ZERO_CODE_8 = -128
 LARGEST_CODE_8 = 127
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PackedNumbers:
-    """How the values of a scan are packed and what turns them back; see the fields of `CompactScan`.
-
-    Attributes:
-        encoding: one of `ENCODINGS`.
-        dtype: of the packed values.
-        slope, intercept, offset, zero_code: as in `CompactScan`.
-        of_scan: statistics of the global normalisation.
-        exact_mean: float64 [V].
-        exact_std: float64 [V].
-        source: finds the integers behind stored values, where these are packed.
-    """
-
-    encoding: str
-    dtype: torch.dtype
-    slope: float
-    intercept: float
-    offset: int
-    zero_code: int | None
-    of_scan: GlobalStatistics
-    exact_mean: torch.Tensor
-    exact_std: torch.Tensor
-    source: IntegerSource | None = None
-
-    @property
-    def of_voxels(self) -> VoxelStatistics:
-        """Statistics of the voxel normalisation."""
-        rounded = self.exact_mean.float()
-        return VoxelStatistics(rounded, (self.exact_mean - rounded).float(), self.exact_std.float())
-
-    def fields(self) -> dict[str, Any]:
-        """The same under the names that a compact scan has for it."""
-        of_voxels = self.of_voxels
-        return {
-            "encoding": self.encoding,
-            "slope": self.slope,
-            "intercept": self.intercept,
-            "offset": self.offset,
-            "zero_code": self.zero_code,
-            "global_mean": self.of_scan.mean,
-            "global_std": self.of_scan.std,
-            "global_fill": self.of_scan.fill,
-            "voxel_mean": of_voxels.mean,
-            "voxel_mean_rest": of_voxels.rest,
-            "voxel_std": of_voxels.std,
-        }
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class PackedValues(PackedNumbers):
-    """The same with the values [T, V]."""
-
-    values: torch.Tensor = dataclasses.field(default_factory=lambda: torch.empty(0))
-
-    def fields(self) -> dict[str, Any]:
-        """The same under the names that a compact scan has for it."""
-        return {"values": self.values, **super().fields()}
 
 
 def pack(
@@ -183,16 +122,34 @@ def packed_runs(
             integers = numbers.source.integers(take(run))
             yield run, (integers - numbers.offset if numbers.offset else integers).to(numbers.dtype)
         return
-    read = frames.reader(voxels)
-    divisor = numbers.exact_std.masked_fill(numbers.exact_std.float() == 0, math.inf) * numbers.slope
-    largest = LARGEST_CODE if numbers.dtype == torch.int16 else LARGEST_CODE_8
+    read = _seen_reader(frames, voxels)
     for run in frames.runs(len(voxels)):
-        seen = read(run).float()
-        if numbers.encoding == "float32":
-            yield run, seen
-            continue
-        codes = (seen.double() - numbers.exact_mean).div_(divisor).round_().clamp_(-largest, largest)
-        yield run, codes.masked_fill_(seen == 0, float(numbers.zero_code or 0)).to(numbers.dtype)
+        seen = read(run)
+        yield run, seen if numbers.encoding == "float32" else _codes(seen, numbers)
+
+
+def _codes(seen: torch.Tensor, numbers: PackedNumbers) -> torch.Tensor:
+    """Codes of some frames, float32 [frames, V]."""
+    largest = LARGEST_CODE if numbers.dtype == torch.int16 else LARGEST_CODE_8
+    factor = 1.0 / (numbers.exact_std.masked_fill(numbers.exact_std.float() == 0, math.inf) * numbers.slope)
+    out = torch.empty(seen.shape, dtype=numbers.dtype)
+    distance = torch.empty(seen.shape[1], dtype=torch.float64)
+    # frame by frame, so that what is computed with stays in the processor's cache
+    for frame, codes in zip(seen, out, strict=True):
+        distance.copy_(frame).sub_(numbers.exact_mean).mul_(factor)
+        codes.copy_(distance.round_().clamp_(-largest, largest))
+        if int(torch.count_nonzero(frame)) < len(frame):
+            codes.masked_fill_(frame == 0, numbers.zero_code or 0)
+    return out
+
+
+def _seen_reader(frames: StoredFrames, voxels: torch.Tensor) -> Callable[[slice], torch.Tensor]:
+    """Reads real values rounded to float32, as the network sees them."""
+    if frames.rows.dtype == np.float32 and (frames.slope, frames.intercept) == (1.0, 0.0):
+        take = frames.stored_reader(voxels)
+        return lambda run: torch.from_numpy(take(run))
+    read = frames.reader(voxels)
+    return lambda run: read(run).float()
 
 
 def _integer_moments(frames: StoredFrames, voxels: torch.Tensor, integers: IntegerSource) -> FrameMoments | None:
@@ -213,10 +170,10 @@ def _integer_moments(frames: StoredFrames, voxels: torch.Tensor, integers: Integ
 def _real_moments(frames: StoredFrames, voxels: torch.Tensor, extremes: bool, source: str) -> FrameMoments:
     """Moments of the real values, rounded to float32 as the network sees them."""
     moments = FrameMoments(len(voxels), extremes=extremes)
-    read = frames.reader(voxels)
+    read = _seen_reader(frames, voxels)
     broken, first_broken = 0, 0
     for run in frames.runs(len(voxels)):
-        seen = read(run).float()
+        seen = read(run)
         if broken == 0:
             moments.update(seen)
         if broken or not moments.is_finite():
