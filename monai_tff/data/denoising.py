@@ -84,7 +84,7 @@ def denoised(
         voxels: int64 [V], positions in the flattened grid of the frames.
         denoising: `clean_img:STRATEGY`.
         image: the scan's file.
-        confounds: its table of confounds, None where there is none.
+        confounds: its table of confounds; None for the sibling that fMRIPrep wrote.
         repetition_time: seconds, None where unknown.
         trim: frames that were dropped at the start; the table has rows for them.
         scratch: folder for the scratch file of a long scan; None for the system's.
@@ -101,6 +101,7 @@ def denoised(
     if strategy is None:
         raise ValueError(f"denoising '{denoising}' leaves nothing to clean")
     image = Path(image)
+    confounds = _sibling(image) if confounds is None else confounds
     if confounds is None:
         raise ScanError(
             f"{image}: there are no confounds, expected a table of fMRIPrep for denoising: {denoising}; put it beside "
@@ -122,6 +123,13 @@ def denoised(
         block = slice(start, start + per_block)
         cleaned[:, block] = _clean(frames.reader(voxels[block])(slice(None)).numpy(), regressors)
     return StoredFrames(cleaned.reshape(*cleaned.shape, 1, 1), first_frame=frames.first_frame)
+
+
+def _sibling(image: Path) -> Path | None:
+    # the readers of cohorts import what loads scans
+    from monai_tff.data.cohorts.motion import find_confounds
+
+    return find_confounds(image)
 
 
 def _clean(signals: np.ndarray, regressors: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ OLD_NAMES = dict(zip(MOTION, ("X", "Y", "Z", "RotX", "RotY", "RotZ"), strict=Tru
 OLD_NAMES |= {"csf": "CSF", "white_matter": "WhiteMatter", "a_comp_cor_00": "aCompCor00", "a_comp_cor_01": "aCompCor01"}
 NEW, OLD = "sub-1_task-rest_desc-confounds_timeseries.tsv", "sub-1_task-rest_bold_confounds.tsv"
 IMAGE = "sub-1_task-rest_space-MNI152NLin2009cAsym_desc-preproc_bold.nii.gz"
+OLD_IMAGE = "sub-1_task-rest_bold_space-MNI152NLin2009cAsym_preproc.nii.gz"
 
 
 def columns(rows: int = FRAMES) -> pd.DataFrame:
@@ -154,6 +155,14 @@ def test_the_same_as_clean_img(tmp_path: Path) -> None:
     wanted = np.moveaxis(clean_img(image, confounds=regressors, standardize=None).get_fdata(), -1, 0)
     found = clean(frames, confounds).reshape(trimmed.shape)
     np.testing.assert_allclose(found, wanted + trimmed.mean(axis=0), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(("generation", "image"), [("new", IMAGE), ("old", OLD_IMAGE)])
+def test_the_table_beside_the_scan_is_found(tmp_path: Path, generation: str, image: str) -> None:
+    frames, _, _ = scan()
+    confounds = WRITERS[generation](tmp_path)
+    found = clean(frames, None, image=tmp_path / image)
+    np.testing.assert_array_equal(found, clean(frames, confounds))
 
 
 @pytest.mark.parametrize("generation", list(WRITERS))
