@@ -13,7 +13,7 @@ from monai_tff.data.frames import StoredFrames
 from monai_tff.data.packing import pack
 from monai_tff.errors import ScanError
 from monai_tff.transforms.intensity import normalise_global, normalise_voxels
-from monai_tff.transforms.statistics import GlobalStatistics, VoxelStatistics
+from monai_tff.transforms.statistics import GlobalStatistics, VoxelStatistics, runs_of_frames
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -249,6 +249,12 @@ def unpack_windows(
     for window, frames in zip(moved, out, strict=True):
         # the number of voxels is known: nonzero would wait for the device to count them
         voxels = torch.nonzero_static(window.mask.flatten(), size=window.num_voxels)[:, 0]
-        for channel, (values, fill) in enumerate(zip(window._normalised(), (window.global_fill, 0.0), strict=True)):
-            frames[:, channel].fill_(fill).index_copy_(1, voxels, values)
+        for channel, fill in enumerate((window.global_fill, 0.0)):
+            frames[:, channel] = fill
+        # a processor computes a few frames at a time in its cache; a GPU takes all at once
+        on_cpu = frames.device.type == "cpu"
+        for run in runs_of_frames(size[0], window.num_voxels) if on_cpu else [slice(0, size[0])]:
+            part = dataclasses.replace(window, values=window.values[run])
+            for channel, values in enumerate(part._normalised()):
+                frames[run, channel].index_copy_(1, voxels, values)
     return out.view(len(moved), size[0], 2, *size[1:]).permute(0, 2, 3, 4, 5, 1)
