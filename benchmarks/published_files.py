@@ -41,9 +41,14 @@ def _write(folder: Path, normalised: torch.Tensor, background: torch.Tensor) -> 
 
 def read_window(folder: Path, start: int, length: int) -> torch.Tensor:
     """A window of both normalisations, float32 [2, H, W, D, T]; NaN of the per-voxel files becomes 0."""
-    channels = []
-    for name in NORMALISATIONS:
-        frames = [torch.load(folder / name / f"frame_{start + number}.pt") for number in range(length)]
-        channels.append(torch.stack(frames, dim=-1))
+    channels = [torch.stack(frames, dim=-1) for frames in read_files(folder, start, length)]
     channels[1] = torch.nan_to_num(channels[1], nan=0.0)
     return torch.stack(channels)
+
+
+def read_files(folder: Path, start: int, length: int) -> list[list[torch.Tensor]]:
+    """The frames of a window as their files hold them, by normalisation."""
+    return [
+        [torch.load(folder / name / f"frame_{start + number}.pt") for number in range(length)]
+        for name in NORMALISATIONS
+    ]
