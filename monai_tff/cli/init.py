@@ -62,7 +62,7 @@ def init(
     files = _files(output or Path(given["name"]), given["name"], overwrite)
     usable = _read(given)
     content, left_out = _datalist(usable, given), usable.cohort.left_out
-    study, cost = _guess(usable, given)
+    study, cost = _guess(usable, content, given)
     _write(files, content, study, cost, given)
     _print(files, content, left_out, study, cost)
     if content["faults"]:
@@ -136,25 +136,26 @@ def _ratios(text: str) -> list[float]:
         raise DatalistError(f"--ratios: found '{text}', expected three numbers such as 0.7,0.15,0.15.") from error
 
 
-def _guess(usable: UsableCohort, given: Mapping[str, Any]) -> tuple[Study, Any]:
+def _guess(usable: UsableCohort, content: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Study, Any]:
     from rich.console import Console
 
     from monai_tff.bundle.study_cost import study_cost
     from monai_tff.data.study import guess_study
 
     ratios, memory = _ratios(given["ratios"]), given["memory"]
-    with Console(stderr=True).status("Looking at a few scans"):
-        study = guess_study(usable, given["dataset_dir"], train_share=ratios[0], mask=given["mask"])
-    with Console(stderr=True).status("Measuring the networks on this machine"):
-        cost = study_cost(
-            study.spatial_size,
-            study.frames,
-            hidden_size=study.network["hidden_size"].value,
-            window_length=study.network["window_length"].value,
-            mask_voxels=study.mask_voxels,
-            ratios=ratios,
-            memory=None if memory is None else round(memory * GIGABYTE),
-        )
+    training = len(content["training"]) + len(content["unlabelled"])
+    # no spinner: its thread would disturb the measurement
+    Console(stderr=True).print("Looking at a few scans, and measuring the networks on this machine")
+    study = guess_study(usable, given["dataset_dir"], training_scans=training, mask=given["mask"])
+    cost = study_cost(
+        study.spatial_size,
+        study.frames,
+        hidden_size=study.network["hidden_size"].value,
+        window_length=study.network["window_length"].value,
+        mask_voxels=study.mask_voxels,
+        ratios=ratios,
+        memory=None if memory is None else round(memory * GIGABYTE),
+    )
     return study, cost
 
 
@@ -202,7 +203,7 @@ def _print(
 def _phases_table(cost: Any) -> Any:
     from rich.table import Table
 
-    table = Table(title=f"Estimated for {cost.device}, from one frame measured on this machine")
+    table = Table(title=f"Estimated for {cost.device}, from a few frames measured on this machine")
     for column in ("phase", "batch size", "window", "epochs", "memory of a step", "time"):
         table.add_column(column, justify="left" if column == "phase" else "right")
     for name, phase in cost.phases.items():

@@ -76,21 +76,21 @@ class Study:
 
 
 def guess_study(
-    usable: UsableCohort, dataset_dir: str | os.PathLike[str], *, train_share: float = 0.7, mask: str = "auto"
+    usable: UsableCohort, dataset_dir: str | os.PathLike[str], *, training_scans: int, mask: str = "auto"
 ) -> Study:
     """Guesses what a study of a cohort needs to be told.
 
     Args:
         usable: the cohort's scans and their headers.
         dataset_dir: its folder.
-        train_share: share of the scans that a network is trained on.
+        training_scans: scans that a network is trained on.
         mask: `auto` or `nonzero`.
 
     Returns:
         The guesses.
 
     Raises:
-        ScanError: for a scan that cannot be read.
+        ScanError: when a header cannot be read.
     """
     records, headers = usable.cohort.records, usable.headers
     box = brain_box(records, dataset_dir, mask=mask)
@@ -111,7 +111,7 @@ def guess_study(
     }
     network = {
         "window_length": _window_length(seconds.value, min(frames)),
-        "hidden_size": hidden_size(box.spatial_size, round(train_share * len(records))),
+        "hidden_size": hidden_size(box.spatial_size, training_scans),
     }
     return Study(dataset, network, frames, _cropped_voxels(box))
 
@@ -163,7 +163,7 @@ def _trim(records: Sequence[Record], folder: Path, headers: Sequence[ScanHeader]
     trim = min(covering, max(0, min(header.num_frames for header in headers) - WINDOW_FRAMES[0]))
     if trim < covering:
         return Guess(trim, f"{covering} frames are not in steady state, but the shortest scan would be too short")
-    return Guess(trim, f"frames not in steady state in {COVERED:.0%} of {len(found)} tables of confounds")
+    return Guess(trim, f"the frames not in steady state in {COVERED:.0%} of {len(found)} tables of confounds")
 
 
 def _repetition_time(records: Sequence[Record]) -> tuple[Guess, Guess]:

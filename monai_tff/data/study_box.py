@@ -62,18 +62,19 @@ def brain_box(
         The box; without a crop where masks cannot be told, or the scans lie at different places.
 
     Raises:
-        ScanError: for a scan that cannot be read.
+        ScanError: when a header cannot be read.
     """
     folder = Path(dataset_dir)
     chosen = [records[i] for i in np.unique(np.linspace(0, len(records) - 1, scans).round().astype(int))]
     headers = [read_header(folder / record["image"]) for record in chosen]
     grids = [ras_grid(header) for header in headers]
     shape = grids[0].shape
-    try:
-        masks = [_mask(record, folder, header, mask) for record, header in zip(chosen, headers, strict=True)]
-    except ScanError as error:
-        return BrainBox(shape, None, None, f"no crop: {error}")
-    voxels = int(np.median([found.sum() for found in masks]))
+    found = [_mask(record, folder, header, mask) for record, header in zip(chosen, headers, strict=True)]
+    masks = [outcome for outcome in found if not isinstance(outcome, ScanError)]
+    faults = [outcome for outcome in found if isinstance(outcome, ScanError)]
+    if len(faults) > len(masks):
+        return BrainBox(shape, None, None, f"no crop: {faults[0]}")
+    voxels = int(np.median([mask.sum() for mask in masks]))
     if not all(grid.is_at_place_of(grids[0]) for grid in grids):
         return BrainBox(shape, None, voxels, "no crop: the grids lie at different places, one box would not fit them")
     crop = _box(np.any(masks, axis=0), [max(1, round(MARGIN_MM / size)) for size in grids[0].voxel_size])
@@ -90,19 +91,21 @@ def brain_box(
     return BrainBox((size[0], size[1], size[2]), bounds, voxels, why)
 
 
-def _mask(record: Record, folder: Path, header: ScanHeader, policy: str) -> np.ndarray:
-    """The mask of a scan, bool, brought to RAS."""
-    image = folder / record["image"]
-    run = next(stored_runs(image, header)).copy()
-    frames = run.reshape(len(run), *reversed(header.spatial_shape)).transpose(0, 3, 2, 1)
-    given = record.get("mask")
-    found, _ = choose_mask(
-        StoredFrames(frames, header.slope, header.intercept),
-        header.affine,
-        mask_file=None if given is None else folder / given,
-        policy=policy,
-        source=image,
-    )
+def _mask(record: Record, folder: Path, header: ScanHeader, policy: str) -> np.ndarray | ScanError:
+    """The mask of a scan, bool, brought to RAS; or why there is none."""
+    image, given = folder / record["image"], record.get("mask")
+    try:
+        run = next(stored_runs(image, header)).copy()
+        frames = run.reshape(len(run), *reversed(header.spatial_shape)).transpose(0, 3, 2, 1)
+        found, _ = choose_mask(
+            StoredFrames(frames, header.slope, header.intercept),
+            header.affine,
+            mask_file=None if given is None else folder / given,
+            policy=policy,
+            source=image,
+        )
+    except ScanError as error:
+        return error
     return nib.orientations.apply_orientation(found.numpy(), nib.orientations.io_orientation(header.affine)).astype(
         bool
     )
