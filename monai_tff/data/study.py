@@ -174,7 +174,7 @@ def _repetition_time(records: Sequence[Record]) -> tuple[Guess, Guess]:
     others = [seconds for seconds in known.elements() if abs(seconds - usual) > TR_TOLERANCE * usual]
     why = f"s, of {count} of {len(records)} scans"
     if others:
-        return Guess(usual, why), Guess("allow", f"{len(others)} scans have another repetition time")
+        return Guess(usual, why), Guess("allow", f"{len(others)} of {len(records)} scans have another repetition time")
     return Guess(usual, why), Guess("refuse", "scans of another repetition time are an error")
 
 

@@ -82,12 +82,13 @@ def brain_box(
     if max(size) <= 8:
         return BrainBox(shape, None, voxels, "no crop: the box of the brain is too small for the encoder")
     if tuple(size) == shape:
-        return BrainBox(shape, None, voxels, f"no crop: the masks of {len(masks)} scans reach the edges of the grid")
+        return BrainBox(shape, None, voxels, "no crop: the masks reach the edges of the grid")
     bounds: Crop = [
         None if (start, stop) == (0, length) else [start, stop]
         for (start, stop), length in zip(crop, shape, strict=True)
     ]
-    why = f"box around the masks of {len(masks)} scans with {MARGIN_MM:g} mm of room"
+    count = "1 scan" if len(masks) == 1 else f"{len(masks)} scans"
+    why = f"box around the masks of {count} with {MARGIN_MM:g} mm of room"
     return BrainBox((size[0], size[1], size[2]), bounds, voxels, why)
 
 
