@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from monai_tff.data.frames import StoredFrames
-from monai_tff.data.packing import LARGEST_CODE, ZERO_CODE, pack
+from monai_tff.data.packing import LARGEST_CODE, LARGEST_CODE_8, ZERO_CODE, ZERO_CODE_8, pack
 from monai_tff.transforms import statistics
 
 VOXELS = torch.arange(2 * 3 * 4)
@@ -72,3 +74,64 @@ def test_a_zero_that_no_integer_means_gives_codes():
     values = 100.3 + 2.0 * np.rint(noise(9).astype(np.float64))
     values[3, 1, 1, 1] = 0
     assert pack(StoredFrames(values), VOXELS, slope=2.0, intercept=100.3).encoding == "codes"
+
+
+@pytest.mark.parametrize("spike", [None, 3.0, 40.0])
+def test_eight_bits_reach_the_largest_value_and_no_more(spike):
+    values = noise(60)
+    values[7, 1, 0, 0] = 0
+    if spike is not None:
+        values[9, 0, 1, 2] += 30 * spike
+    packed = pack(StoredFrames(values), VOXELS, encoding="codes8")
+    assert (packed.values.dtype, packed.zero_code) == (torch.int8, ZERO_CODE_8)
+    codes = packed.values.int()
+    assert (codes == ZERO_CODE_8).nonzero().tolist() == [[7, 12]]
+    signal = codes[codes != ZERO_CODE_8]
+    assert int(signal.abs().max()) == LARGEST_CODE_8
+    flat = torch.from_numpy(values).flatten(1).double()
+    exact = (flat - flat.mean(0)) / flat.std(0)
+    error = (codes * packed.slope - exact).abs()[flat != 0]
+    assert error.max() <= 0.5 * packed.slope * (1 + 1e-6)
+
+
+def test_eight_bits_of_a_scan_without_spread():
+    packed = pack(StoredFrames(np.full((5, 2, 3, 4), 3.5)), VOXELS, encoding="codes8")
+    assert (packed.values == 0).all()
+    assert math.isfinite(packed.slope)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(2, 60),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from(["plain", "spikes", "zeros", "constant", "late"]),
+    st.floats(1.0, 1e4),
+    st.floats(1e-3, 0.5),
+)
+def test_codes_of_any_scan_err_by_less_than_a_thousandth(num_frames, seed, oddity, size, spread):
+    """Both channels, in standard deviations of each voxel; float32's own rounding is left out."""
+    generator = np.random.default_rng(seed)
+    values = size * (1 + spread * generator.standard_normal((num_frames, 2, 3, 4)))
+    if oddity == "spikes":
+        values[generator.integers(num_frames), :, 1] *= 50
+    elif oddity == "zeros":
+        values[generator.random(values.shape) < 0.2] = 0
+    elif oddity == "constant":
+        values[:, 1] = values[0, 1]
+    elif oddity == "late":
+        values[: num_frames // 2, 0] = 0
+    values = values.astype(np.float32)
+    if not values.any():
+        return
+    packed = pack(StoredFrames(values), VOXELS, encoding="codes", background_elsewhere=False)
+    found = packed.values.double() * packed.slope
+    flat = torch.from_numpy(values).flatten(1).double()
+    std = flat.std(0)
+    signal = (flat != 0) & (std > 0)
+    exact = (flat - flat.mean(0)) / std
+    assert torch.equal(packed.values == ZERO_CODE, flat == 0)
+    assert ((found - exact).abs()[signal] <= 1e-3).all()
+    # channel 0 is the real value again: its error is that of channel 1 times the voxel's standard deviation
+    real = found * packed.exact_std + packed.exact_mean
+    assert (((real - flat).abs() / std)[signal] <= 1e-3).all()
+    assert (packed.values[:, std == 0] == torch.where(flat[:, std == 0] == 0, ZERO_CODE, 0)).all()

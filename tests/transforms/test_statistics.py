@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from monai_tff.errors import ScanError
 from monai_tff.transforms import statistics
-from monai_tff.transforms.statistics import GlobalMoments, global_statistics, runs_of_frames, voxel_statistics
+from monai_tff.transforms.statistics import (
+    FrameMoments,
+    GlobalMoments,
+    global_statistics,
+    runs_of_frames,
+    voxel_statistics,
+)
 
 
 def random_frames(dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -102,3 +108,91 @@ def test_statistics_are_finite_and_the_fill_is_the_minimum(values):
     assert all(np.isfinite(found))
     low = (frames.double().min() - found.mean) / found.std if found.std else 0
     assert found.fill <= float(low) + 1e-9 * abs(float(low))
+
+
+def exact(frames: torch.Tensor, background: float = 0.0) -> tuple[float, float, torch.Tensor, torch.Tensor]:
+    """Mean and spread of the signal, and of each voxel, the plain way."""
+    values = frames.double() - background
+    signal = values[values != 0]
+    spread = float(signal.std()) if len(signal) > 1 else 0.0
+    voxel_spread = values.std(0) if len(values) > 1 else torch.zeros_like(values[0])
+    return float(signal.mean()), spread, values.mean(0), voxel_spread
+
+
+def with_holes(dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    """[11, 5]: a voxel without signal, one that starts late, one with a hole, one constant, one with a spike first."""
+    generator = torch.Generator().manual_seed(2)
+    frames = (900 + 40 * torch.randn(11, 5, generator=generator, dtype=torch.float64)).round()
+    frames[:, 0] = 0
+    frames[:6, 1] = 0
+    frames[4, 2] = 0
+    frames[:, 3] = 77
+    frames[0, 4] = 30000
+    return frames.to(dtype)
+
+
+@pytest.mark.parametrize("run", [1, 3, 11])
+@pytest.mark.parametrize("dtype", [torch.int16, torch.float32, torch.float64])
+@pytest.mark.parametrize("background", [0, -7, 100])
+def test_one_pass_gives_both_statistics(run, dtype, background):
+    frames = with_holes(dtype) + background
+    moments = FrameMoments(5, float(background), extremes=True)
+    for start in range(0, 11, run):
+        moments.update(frames[start : start + run])
+    mean, spread, voxel_mean, voxel_spread = exact(frames, background)
+    of_scan = moments.scan().statistics()
+    assert (moments.count, moments.num_elements) == (11 * 5 - 11 - 6 - 1, 55)
+    assert of_scan.mean == pytest.approx(mean, rel=1e-13)
+    assert of_scan.std == pytest.approx(spread, rel=1e-13)
+    assert of_scan.fill == pytest.approx(-mean / spread, rel=1e-13)
+    found_mean, found_spread = moments.voxels()
+    torch.testing.assert_close(found_mean, voxel_mean, rtol=1e-13, atol=1e-12)
+    torch.testing.assert_close(found_spread, voxel_spread, rtol=1e-12, atol=1e-12)
+    assert found_spread[3] == 0
+    values = frames.double() - background
+    distance = (values - voxel_mean).abs().masked_fill(values == 0, 0.0).amax(0)
+    # of a voxel without signal there is nothing to encode
+    torch.testing.assert_close(moments.largest_distance()[1:], distance[1:], rtol=1e-12, atol=1e-12)
+
+
+def test_without_a_background_every_element_counts():
+    moments = FrameMoments(5, None)
+    moments.update(with_holes())
+    assert moments.count == 55
+    assert moments.scan().statistics().mean == pytest.approx(float(with_holes().mean()))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_elements_that_are_not_finite_are_noticed(value):
+    frames = with_holes(torch.float32)
+    moments = FrameMoments(5)
+    moments.update(frames)
+    assert moments.is_finite()
+    frames[5, 4] = value
+    moments.update(frames)
+    assert not moments.is_finite()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    hnp.arrays(
+        np.float32,
+        hnp.array_shapes(min_dims=2, max_dims=2, max_side=6),
+        elements=st.sampled_from([0.0, 0.0, 1.0, -3.5, 1e6, 1e6 + 0.0625, -1e-20]) | st.floats(-1e6, 1e6, width=32),
+    ),
+    st.integers(1, 6),
+)
+def test_one_pass_equals_the_plain_way_for_any_frames(values, run):
+    frames = torch.from_numpy(values)
+    if not frames.any():
+        return
+    moments = FrameMoments(frames.shape[1])
+    for start in range(0, len(frames), run):
+        moments.update(frames[start : start + run])
+    mean, spread, voxel_mean, voxel_spread = exact(frames)
+    of_scan = moments.scan().statistics()
+    size = float(frames.abs().max())
+    assert of_scan.mean == pytest.approx(mean, abs=1e-14 * size)
+    assert of_scan.std == pytest.approx(spread, rel=1e-7, abs=1e-13 * size)
+    torch.testing.assert_close(moments.voxels()[0], voxel_mean, rtol=0, atol=1e-14 * size)
+    torch.testing.assert_close(moments.voxels()[1], voxel_spread, rtol=1e-7, atol=1e-8 * size)
