@@ -30,7 +30,7 @@ def check_denoising(text: str) -> None:
     """Refuses a denoising that there is none of.
 
     Args:
-        text: `none`, `fix` or `clean_img:STRATEGY`.
+        text: `none`, `fix`, `by_cohort` or `clean_img:STRATEGY`.
 
     Raises:
         ConfigError: naming those that there are.
@@ -45,10 +45,10 @@ def parse_denoising(text: str) -> str | None:
     """The strategy of a denoising that is done when a scan is loaded.
 
     Args:
-        text: `none`, `fix` or `clean_img:STRATEGY`.
+        text: `none`, `fix`, `by_cohort` or `clean_img:STRATEGY`.
 
     Returns:
-        The strategy; None for `none` and `fix`, which leave nothing to do.
+        The strategy; None for the others, which leave nothing to do.
 
     Raises:
         ConfigError: for an unknown denoising.

@@ -14,6 +14,9 @@ from monai_tff.data import denoising
 from monai_tff.data.confounds import read_regressors
 from monai_tff.data.denoising import check_denoising, denoised, parse_denoising
 from monai_tff.data.frames import StoredFrames
+from monai_tff.data.loading import LoadScand
+from monai_tff.data.packed import open_packed
+from monai_tff.data.prepare import prepare_scan
 from monai_tff.data.scan import CompactScan
 from monai_tff.errors import ConfigError, ContractError, ScanError
 
@@ -98,15 +101,19 @@ def correlation(values: np.ndarray, course: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("text", DENOISING)
 def test_known_forms(text: str) -> None:
-    assert parse_denoising(text) == {"none": None, "fix": None}.get(text, text.partition(":")[2])
+    assert parse_denoising(text) == (text.partition(":")[2] or None)
     assert InputContract((7, 8, 9), 20, denoising=text).to_dict()["denoising"] == text
 
 
 @pytest.mark.parametrize("text", ["", "Fix", "clean_img", "clean_img:", "clean_img:full"])
 def test_unknown_forms_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=f"denoising is '{text}', expected one of none, fix, clean_img:simple"):
+    with pytest.raises(
+        ConfigError, match=f"denoising is '{text}', expected one of none, fix, by_cohort, clean_img:simple"
+    ):
         check_denoising(text)
-    with pytest.raises(ContractError, match=f"denoising is '{text}', expected one of none, fix, clean_img:simple"):
+    with pytest.raises(
+        ContractError, match=f"denoising is '{text}', expected one of none, fix, by_cohort, clean_img:simple"
+    ):
         InputContract((7, 8, 9), 20, denoising=text)
 
 
@@ -163,6 +170,39 @@ def test_the_table_beside_the_scan_is_found(tmp_path: Path, generation: str, ima
     confounds = WRITERS[generation](tmp_path)
     found = clean(frames, None, image=tmp_path / image)
     np.testing.assert_array_equal(found, clean(frames, confounds))
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named by the record", "beside the scan"])
+@pytest.mark.parametrize("extension", [".nii", ".nii.gz"])
+def test_loaded_and_packed_scans_are_cleaned_alike(tmp_path: Path, extension: str, named: bool) -> None:
+    frames, _, motion = scan()
+    path = tmp_path / IMAGE.replace(".nii.gz", extension)
+    image = nib.Nifti1Image(np.moveaxis(np.round(frames * 4).astype(np.int16), 0, -1), np.diag([-2.0, 3.0, 4.0, 1.0]))
+    image.header.set_slope_inter(0.25, 0)
+    nib.save(image, path)
+    confounds = new_table(tmp_path)
+    record = {"image": str(path), "tr": TR, "confounds": str(confounds) if named else None}
+    contract = InputContract(GRID, 20, trim=TRIM, denoising="clean_img:simple", mask="nonzero")
+    loaded = LoadScand("image", contract)(record)["image"]
+    assert loaded.encoding == "codes"
+    channel = loaded.unpack()[1].reshape(-1, FRAMES - TRIM).T.numpy()
+    varying = channel.std(axis=0) > 0
+    assert varying.sum() == 6 * 8 * 9
+    assert np.abs(correlation(channel[:, varying], motion[TRIM:])).max() < 1e-3
+    result = prepare_scan(record, tmp_path / "packed", contract)
+    assert (result.status, result.sentence) == ("packed", "")
+    (file,) = (tmp_path / "packed").iterdir()
+    torch.testing.assert_close(open_packed(file).unpack(), loaded.unpack(), rtol=0, atol=0)
+
+
+def test_a_scan_without_its_table_is_left_out_with_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / IMAGE
+    nib.save(nib.Nifti1Image(np.moveaxis(scan()[0], 0, -1), np.eye(4)), path)
+    contract = InputContract(GRID, 20, denoising="clean_img:simple", mask="nonzero")
+    result = prepare_scan({"image": str(path)}, tmp_path / "packed", contract)
+    assert result.status == "failed"
+    assert result.sentence.startswith(f"{path}: there are no confounds, expected a table of fMRIPrep")
+    assert list((tmp_path / "packed").iterdir()) == []
 
 
 @pytest.mark.parametrize("generation", list(WRITERS))
