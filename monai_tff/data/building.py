@@ -110,15 +110,14 @@ def build_datalists(
         progress: whether to show progress bars.
 
     Returns:
-        The datalists, ready for `write_datalist`. Scans that cannot be read are left out, with a sentence each under
-        `faults`.
+        The datalists, ready for `write_datalist`; scans that cannot be read are left out, see their `faults`.
 
     Raises:
         UserError: when the labels make no target, the groups no split, or two subjects have the same voxels.
     """
     folder = Path(dataset_dir)
-    material = _with_labels(cohort, target, kind, classes, pretrain_unlabelled)
-    material = _with_headers(material, folder, mask, progress)
+    labelled = _with_labels(cohort, target, kind, classes, pretrain_unlabelled)
+    material = _with_headers(labelled, folder, mask, progress)
     plan.splits(material.records, material.target)  # what makes no split is said before hours of reading
     if content:
         material = _with_contents(material, folder, workers, progress)

@@ -13,6 +13,7 @@ from monai_tff.data.overlap import UNLABELLED, check_no_overlap, split_hash
 from monai_tff.data.records import RECORD_KEYS, Record
 from monai_tff.data.splits import SECTIONS
 from monai_tff.data.targets import as_number, encode_label
+from monai_tff.data.text_file import write_text
 from monai_tff.errors import ContractError, DatalistError
 
 FACTS = ("target", "grid", "split", "excluded")
@@ -36,23 +37,7 @@ def write_datalist(datalist: Mapping[str, Any], path: str | os.PathLike[str], *,
     """
     path = Path(path)
     refuse_existing(path, overwrite=overwrite)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "w", encoding="utf-8") as file:
-                json.dump(datalist, file, indent=4, allow_nan=False)
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DatalistError(
-            f"{path}: cannot be written ({error.strerror}), expected a folder with space that you may write to; "
-            "choose another place."
-        ) from error
+    write_text(path, json.dumps(datalist, indent=4, allow_nan=False) + "\n")
 
 
 def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

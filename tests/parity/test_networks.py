@@ -132,9 +132,12 @@ def test_outputs_and_activations_in_single_precision(name, reference, seeded, re
     for path, tensor in found.items():
         step, stats = int(reference[f"{prefix}{path}#stride"]), reference[f"{prefix}{path}#stats"]
         sampled = tensor.numpy().reshape(-1)[::step]
-        difference = np.abs(sampled - reference[prefix + path].reshape(-1)).max()
+        stored = reference[prefix + path].reshape(-1)
         largest = LARGEST_RELATIVE_DIFFERENCE * max(-stats[2], stats[3])
-        assert difference <= (LARGEST_FLOAT32_DIFFERENCE[name.split("/")[0]] if path == "output" else largest), path
+        if path == "output":
+            # the bound is one to float64, of which the file holds what float32 leaves: half a last digit more
+            largest = LARGEST_FLOAT32_DIFFERENCE[name.split("/")[0]] + np.spacing(np.abs(stored)) / 2
+        assert (np.abs(sampled - stored) <= largest).all(), path
 
 
 @pytest.fixture(scope="module")
