@@ -249,12 +249,10 @@ def unpack_windows(
     for window, frames in zip(moved, out, strict=True):
         # the number of voxels is known: nonzero would wait for the device to count them
         voxels = torch.nonzero_static(window.mask.flatten(), size=window.num_voxels)[:, 0]
-        for channel, fill in enumerate((window.global_fill, 0.0)):
-            frames[:, channel] = fill
         # a processor computes a few frames at a time in its cache; a GPU takes all at once
         on_cpu = frames.device.type == "cpu"
         for run in runs_of_frames(size[0], window.num_voxels) if on_cpu else [slice(0, size[0])]:
             part = dataclasses.replace(window, values=window.values[run])
-            for channel, values in enumerate(part._normalised()):
-                frames[run, channel].index_copy_(1, voxels, values)
+            for channel, (values, fill) in enumerate(zip(part._normalised(), (window.global_fill, 0.0), strict=True)):
+                frames[run, channel].fill_(fill).index_copy_(1, voxels, values)
     return out.view(len(moved), size[0], 2, *size[1:]).permute(0, 2, 3, 4, 5, 1)
