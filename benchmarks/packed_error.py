@@ -79,8 +79,8 @@ def main() -> None:
         "# Error of each encoding",
         "",
         "Largest error of each channel, in standard deviations of the voxel, over 20,000 simulated voxels. `spikes`: "
-        "one frame of every hundredth voxel is three times as bright. The last two rows of each scan are no encodings of "
-        "packed scans. Run again with `python benchmarks/packed_error.py`.",
+        "one frame of every hundredth voxel is three times as bright. The last two rows of each scan are no encodings "
+        "of packed scans. Run again with `python benchmarks/packed_error.py`.",
         "",
         "| scan | frames | encoding | global channel | voxel channel |",
         "|---" * 5 + "|",

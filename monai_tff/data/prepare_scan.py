@@ -6,7 +6,6 @@ import errno
 import os
 import time
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -201,17 +200,14 @@ def _frames_read_once(
     ) as rows:
         content = VoxelHash()
         done = 0
-        # hashing leaves the interpreter free
-        with ThreadPoolExecutor(1) as beside:
-            for run in stored_runs(image, header):
-                hashed = beside.submit(content.update, run)
-                kept = run[max(0, trim - done) :]
-                done += len(run)
-                if len(kept) and isinstance(rows, Spill):
-                    rows.add(kept)
-                elif len(kept) and columns is None:
-                    rows.note_signal(kept, background)
-                hashed.result()
+        for run in stored_runs(image, header):
+            content.update(run)
+            kept = run[max(0, trim - done) :]
+            done += len(run)
+            if len(kept) and isinstance(rows, Spill):
+                rows.add(kept)
+            elif len(kept) and columns is None:
+                rows.note_signal(kept, background)
         shape = (count, *header.spatial_shape)
         yield StoredFrames.from_rows(rows, shape, header.slope, header.intercept, trim), content.hexdigest()
 
