@@ -140,10 +140,13 @@ def _guess(usable: UsableCohort, content: Mapping[str, Any], given: Mapping[str,
     from rich.console import Console
 
     from monai_tff.bundle.study_cost import study_cost
+    from monai_tff.data.overlap import SECTIONS
     from monai_tff.data.study import guess_study
 
     ratios, memory = _ratios(given["ratios"]), given["memory"]
     training = len(content["training"]) + len(content["unlabelled"])
+    # the datalist has left out other classes, and what could not be read
+    usable = usable.only({record["image"] for section in SECTIONS for record in content[section]})
     # no spinner: its thread would disturb the measurement
     Console(stderr=True).print("Looking at a few scans, and measuring the networks on this machine")
     study = guess_study(usable, given["dataset_dir"], training_scans=training, mask=given["mask"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from monai_tff.data.cohorts.cohort import Cohort
@@ -32,6 +32,13 @@ class UsableCohort:
     cohort: Cohort
     headers: Sequence[ScanHeader]
     grid: RasGrid
+
+    def only(self, images: Container[str]) -> UsableCohort:
+        """The same with the labelled scans of these paths alone: those that came into the datalist."""
+        pairs = zip(self.cohort.records, self.headers, strict=True)
+        kept = [(record, header) for record, header in pairs if record["image"] in images]
+        cohort = dataclasses.replace(self.cohort, records=[record for record, _ in kept])
+        return dataclasses.replace(self, cohort=cohort, headers=[header for _, header in kept])
 
 
 def usable_cohort(

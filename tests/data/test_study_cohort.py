@@ -59,6 +59,13 @@ def test_the_records_given_are_left_as_they_are(tmp_path: Path) -> None:
     assert record["tr"] is None
 
 
+def test_scans_that_are_in_no_datalist_are_dropped(tmp_path: Path) -> None:
+    found = usable_cohort(Cohort([write(tmp_path, "sub-0"), write(tmp_path, "sub-1", (7, 8, 9, 20))]), tmp_path)
+    kept = found.only({"sub-1_bold.nii"})
+    assert [record["subject"] for record in kept.cohort.records] == ["sub-1"]
+    assert [header.num_frames for header in kept.headers] == [20]
+
+
 def test_no_usable_scan_is_an_error(tmp_path: Path) -> None:
     missing = make_record("sub-8_bold.nii", "sub-8", "sub-8", "F")
     with pytest.raises(DatalistError, match=r"none of 1 scans can be used; the first: .*there is no such file"):
