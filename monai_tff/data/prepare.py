@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -169,6 +170,8 @@ def worker_context() -> BaseContext:
 def start_worker() -> None:
     """Sets a worker to one thread, and lets it end with the process that started it, however that ends."""
     torch.set_num_threads(1)
+    # Ctrl-C goes to all processes: a worker finishes its scan, and the command that started it says what happened
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 
     def watch() -> None:

@@ -68,6 +68,7 @@ def test_scans_of_killed_workers_are_redone(records, tmp_path, monkeypatch, work
     assert sorted(result.scan for result in told) == [record["scan"] for record in records]
 
 
+# 2: the workers that users get, whose server imports everything first (some seconds)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_broken_scan_does_not_stop_the_others(records, tmp_path, workers):
     Path(records[2]["image"]).write_bytes(b"nothing")
@@ -96,7 +97,8 @@ def test_old_leftovers_are_removed(records, tmp_path):
 
 
 def test_workers_have_one_thread():
-    with ProcessPoolExecutor(1, mp_context=prepare.worker_context(), initializer=prepare.start_worker) as pool:
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=prepare.start_worker) as pool:
         assert pool.submit(torch.get_num_threads).result() == 1
 
 
