@@ -21,8 +21,14 @@ NETWORKS = {
     "ftb": partial(TFFPredictor, paper_head="binary"),
     "ftr": partial(TFFPredictor, paper_head="regression"),
 }
-LARGEST_FLOAT32_DIFFERENCE = {"ae": 1.3e-5, "etd": 1.3e-5, "ftb": 2e-7, "ftr": 8e-7}
-"""As stated for the published network itself, float32 against float64."""
+LARGEST_FLOAT32_DIFFERENCE = {"ae": 1.3e-5, "etd": 1.3e-5, "ftb": 4.5e-7, "ftr": 1.9e-6}
+"""Of outputs, float32 against float64; of reconstructions as stated for the published network.
+
+A head's single number is one draw of the rounding of all before it, and depends on the processor's instructions: the
+published layout of operations (benchmarks/published_layout.py) at HCP size deviates by 1.0e-7 (sigmoid) and 4.2e-7
+(regression) with AVX-512, by 4.4e-7 and 1.85e-6 with AVX2 (DNNL_MAX_CPU_ISA=AVX2) on the same processor. The arithmetic
+itself is compared in double precision.
+"""
 
 LARGEST_RELATIVE_DIFFERENCE = 1e-5
 """Of an activation in float32, relative to the largest one of its module."""
@@ -135,8 +141,7 @@ def test_outputs_and_activations_in_single_precision(name, reference, seeded, re
         stored = reference[prefix + path].reshape(-1)
         largest = LARGEST_RELATIVE_DIFFERENCE * max(-stats[2], stats[3])
         if path == "output":
-            # the bound is one to float64, of which the file holds what float32 leaves: half a last digit more
-            largest = LARGEST_FLOAT32_DIFFERENCE[name.split("/")[0]] + np.spacing(np.abs(stored)) / 2
+            largest = LARGEST_FLOAT32_DIFFERENCE[name.split("/")[0]]
         assert (np.abs(sampled - stored) <= largest).all(), path
 
 
