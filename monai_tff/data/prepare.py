@@ -19,7 +19,7 @@ import torch
 
 from monai_tff.contract import InputContract
 from monai_tff.data.packed_leftovers import remove_leftovers
-from monai_tff.data.prepare_scan import PreparedScan, Record, prepare_scan
+from monai_tff.data.prepare_scan import PreparedScan, Record, prepare_scan, scan_of
 from monai_tff.errors import user_error_in
 
 __all__ = ["PreparedScan", "prepare_scan", "prepare_scans"]
@@ -142,7 +142,7 @@ def unforeseen(record: Record, error: BaseException) -> PreparedScan:
     """The result for a scan that raised: the user's sentence where there is one, else the error's own words."""
     found = user_error_in(error)
     words = str(found) if found is not None else f"{record['image']}: {type(error).__name__}: {error}"
-    return PreparedScan(_scan(record), "failed", " ".join(words.split()), 0, 0.0)
+    return PreparedScan(scan_of(record), "failed", " ".join(words.split()), 0, 0.0)
 
 
 def lost_twice(record: Record) -> PreparedScan:
@@ -151,11 +151,7 @@ def lost_twice(record: Record) -> PreparedScan:
         f"{record['image']}: the process that packed it was killed {MOST_LOSSES} times, expected it to end by itself; "
         "memory may not be enough, use fewer workers and start again."
     )
-    return PreparedScan(_scan(record), "failed", sentence, 0, 0.0)
-
-
-def _scan(record: Record) -> str:
-    return str(record.get("scan") or os.path.basename(record["image"]))
+    return PreparedScan(scan_of(record), "failed", sentence, 0, 0.0)
 
 
 def worker_context() -> BaseContext:

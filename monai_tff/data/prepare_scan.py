@@ -76,19 +76,11 @@ def prepare_scan(
         verify: compare a file that is there with its checksum.
     """
     start = time.perf_counter()
-    scan = str(record.get("scan") or os.path.basename(record["image"]))
+    scan = scan_of(record)
     status: Literal["packed", "present", "failed"] = "failed"
     sentence, size = "", 0
     try:
-        name = PackedName.of_record(
-            record["image"],
-            contract,
-            scan=scan,
-            encoding=encoding,
-            reader=reader,
-            mask_file=record.get("mask"),
-            confounds=record.get("confounds"),
-        )
+        name = packed_name(record, contract, encoding, reader)
         path = name.path(packed_dir)
         status = "present" if _is_ready(path, name, record, verify) else "packed"
         size = _pack(record, name, path) if status == "packed" else path.stat().st_size
@@ -99,6 +91,24 @@ def prepare_scan(
     except MemoryError:
         status, sentence = "failed", f"{record['image']}: memory is not enough for it; use fewer workers."
     return PreparedScan(scan, status, sentence, size, time.perf_counter() - start)
+
+
+def scan_of(record: Record) -> str:
+    """Path of a record's scan in the datalist; its file name where the record has none."""
+    return str(record.get("scan") or os.path.basename(record["image"]))
+
+
+def packed_name(record: Record, contract: InputContract, encoding: str, reader: str | None) -> PackedName:
+    """What identifies the packed file of a record."""
+    return PackedName.of_record(
+        record["image"],
+        contract,
+        scan=scan_of(record),
+        encoding=encoding,
+        reader=reader,
+        mask_file=record.get("mask"),
+        confounds=record.get("confounds"),
+    )
 
 
 def _is_ready(path: Path, name: PackedName, record: Record, verify: bool) -> bool:

@@ -12,9 +12,8 @@ import numpy as np
 
 from monai_tff.contract import InputContract
 from monai_tff.data.header import read_header
-from monai_tff.data.packed import PackedName
 from monai_tff.data.packed_leftovers import partial_path
-from monai_tff.data.prepare_scan import Record
+from monai_tff.data.prepare_scan import Record, packed_name
 from monai_tff.errors import ScanError, UserError
 
 BYTES_PER_VALUE = {"int16": 2, "int8": 1, "float32": 4}
@@ -68,7 +67,9 @@ def check_space(
             f"{packed_dir}: packed scans cannot be written there ({error.strerror}), expected a folder that you may "
             "write to; choose another one with --output."
         ) from error
-    missing = [record for record in records if not _name(record, contract, encoding, reader).path(folder).is_file()]
+    missing = [
+        record for record in records if not packed_name(record, contract, encoding, reader).path(folder).is_file()
+    ]
     frames = _first_number_of_frames(missing, contract)
     per_share = len(missing) * frames * int(np.prod(contract.spatial_size)) * BYTES_PER_VALUE.get(encoding, 2)
     if free < SMALLEST_SHARE * per_share:
@@ -78,18 +79,6 @@ def check_space(
             "with --encoding int8."
         )
     return SpaceNeeded(len(missing), int(LIKELY_SHARE * per_share), free)
-
-
-def _name(record: Record, contract: InputContract, encoding: str, reader: str | None) -> PackedName:
-    return PackedName.of_record(
-        record["image"],
-        contract,
-        scan=record.get("scan"),
-        encoding=encoding,
-        reader=reader,
-        mask_file=record.get("mask"),
-        confounds=record.get("confounds"),
-    )
 
 
 def _first_number_of_frames(records: Sequence[Record], contract: InputContract) -> int:
