@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from monai_tff.cli import options
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -24,9 +26,7 @@ def check(
     dataset_dir: Annotated[
         Path | None, typer.Option(help="Folder that its paths start from; default: that of the layers.")
     ] = None,
-    layer: Annotated[
-        list[Path] | None, typer.Option(help="Dataset layer that scans are compared with (may be repeated).")
-    ] = None,
+    layer: options.Layers = None,
     window_length: Annotated[int | None, typer.Option(min=1, help="Frames that every scan must have left.")] = None,
     output: Annotated[
         str | None,
@@ -41,7 +41,7 @@ def check(
     from monai_tff.data.quality import check_datalist, scans_of
     from monai_tff.data.quality_report import report_files, write_report
 
-    settings = read_dataset_layers(layer or [])
+    settings = read_dataset_layers(options.layer_paths(layer))
     listed = _place(datalist, settings, "datalist", "the argument DATALIST")
     folder = _place(dataset_dir, settings, "dataset_dir", "--dataset-dir")
     files = report_files(f"{listed.stem}_check" if output is None else output, listed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,7 +67,7 @@ def _plan(given: Mapping[str, Any]) -> SplitPlan:
 
     return SplitPlan(
         seed=given["seed"],
-        ratios=_ratios(given["ratios"]),
+        ratios=options.ratios_of(given["ratios"]),
         folds=given["folds"],
         repeats=given["repeats"],
         by_site=given["stratify_site"],
@@ -118,7 +118,7 @@ def _write(cohort: Cohort, plan: SplitPlan, given: Mapping[str, Any]) -> None:
         dataset_dir=given["folder"],
         plan=plan,
         kind=given["kind"],
-        classes=_words(given["classes"]) if given["classes"] is not None else None,
+        classes=options.words_of(given["classes"]) if given["classes"] is not None else None,
         mask=given["mask"],
         pretrain_unlabelled=given["pretrain_unlabelled"],
         content=not given["no_content"],
@@ -134,16 +134,3 @@ def _write(cohort: Cohort, plan: SplitPlan, given: Mapping[str, Any]) -> None:
     print_summary(written, cohort.left_out)
     if contents[0]["faults"]:
         raise typer.Exit(FAULTS)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _ratios(text: str) -> Sequence[float]:
-    from monai_tff.errors import DatalistError
-
-    try:
-        return [float(word) for word in _words(text)]
-    except ValueError as error:
-        raise DatalistError(f"--ratios: found '{text}', expected three numbers such as 0.7,0.15,0.15.") from error

@@ -115,9 +115,9 @@ def _datalist(usable: UsableCohort, given: Mapping[str, Any]) -> dict[str, Any]:
         usable.cohort,
         given["target"],
         dataset_dir=given["dataset_dir"],
-        plan=SplitPlan(seed=given["seed"], ratios=_ratios(given["ratios"])),
+        plan=SplitPlan(seed=given["seed"], ratios=options.ratios_of(given["ratios"])),
         kind=given["kind"],
-        classes=None if classes is None else [word.strip() for word in classes.split(",") if word.strip()],
+        classes=None if classes is None else options.words_of(classes),
         mask=given["mask"],
         name=given["name"],
         pretrain_unlabelled=given["pretrain_unlabelled"],
@@ -127,15 +127,6 @@ def _datalist(usable: UsableCohort, given: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def _ratios(text: str) -> list[float]:
-    from monai_tff.errors import DatalistError
-
-    try:
-        return [float(word) for word in text.split(",")]
-    except ValueError as error:
-        raise DatalistError(f"--ratios: found '{text}', expected three numbers such as 0.7,0.15,0.15.") from error
-
-
 def _guess(usable: UsableCohort, content: Mapping[str, Any], given: Mapping[str, Any]) -> tuple[Study, Any]:
     from rich.console import Console
 
@@ -143,7 +134,7 @@ def _guess(usable: UsableCohort, content: Mapping[str, Any], given: Mapping[str,
     from monai_tff.data.overlap import SECTIONS
     from monai_tff.data.study import guess_study
 
-    ratios, memory = _ratios(given["ratios"]), given["memory"]
+    ratios, memory = options.ratios_of(given["ratios"]), given["memory"]
     training = len(content["training"]) + len(content["unlabelled"])
     # the datalist has left out other classes, and what could not be read
     usable = usable.only({record["image"] for section in SECTIONS for record in content[section]})

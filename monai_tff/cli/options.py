@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -60,3 +61,33 @@ Mask = Annotated[
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default one for each core.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="JSON file to write.")]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layer", help="Dataset layer, monai_tff:configs/datasets/NAME.yaml too (may be repeated)."),
+]
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a list that is separated by commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def ratios_of(text: str) -> list[float]:
+    """The shares of the sections.
+
+    Raises:
+        DatalistError: for words that are no numbers.
+    """
+    from monai_tff.errors import DatalistError
+
+    try:
+        return [float(word) for word in words_of(text)]
+    except ValueError as error:
+        raise DatalistError(f"--ratios: found '{text}', expected three numbers such as 0.7,0.15,0.15.") from error
+
+
+def layer_paths(layers: Sequence[str] | None) -> list[Path]:
+    """The files of dataset layers, shipped ones found."""
+    from monai_tff.resources import shipped_path
+
+    return [shipped_path(layer, Path.cwd()) for layer in layers or ()]

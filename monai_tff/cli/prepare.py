@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from monai_tff.cli import options
+
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from monai_tff.contract import InputContract
     from monai_tff.data.prepare_scan import PreparedScan
     from monai_tff.data.prepare_space import SpaceNeeded
 
@@ -23,15 +27,14 @@ def prepare(
     dataset_dir: Annotated[
         Path | None, typer.Option(help="Folder that its paths start from; default: that of the layers.")
     ] = None,
-    layer: Annotated[
-        list[Path] | None, typer.Option(help="Dataset layer: grid, crop, trim, mask (may be repeated).")
-    ] = None,
+    layer: options.Layers = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder of packed scans; default: packed_dir of the layers.")
     ] = None,
     encoding: Annotated[
-        Encoding, typer.Option(help="int16 keeps a scan's own integers; int8 is half the size; float32 is exact.")
-    ] = "int16",
+        Encoding | None,
+        typer.Option(help="int16 keeps a scan's own integers; int8 is half the size; float32 is exact."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=0, help="Worker processes, 0 for none besides this; default one for each core.")
     ] = None,
@@ -45,41 +48,49 @@ def prepare(
     """Pack every scan of a datalist; started again it does only what is missing. Exit code 1 if a scan failed."""
     from rich.console import Console
 
-    from monai_tff.data.layers import contract_of, read_dataset_layers
     from monai_tff.data.prepare_space import check_space
-    from monai_tff.data.quality_workers import usable_cores
 
-    settings = read_dataset_layers(layer or [])
-    listed = _place(datalist, settings, "datalist", "the argument DATALIST")
-    folder = _place(dataset_dir, settings, "dataset_dir", "--dataset-dir")
-    packed_dir = _place(output, settings, "packed_dir", "--output")
-    contract, reader = contract_of(settings), settings.get("reader")
-    records = _records(listed, folder, packed_dir)
-    space = check_space(records, packed_dir, contract, encoding, reader)
+    given = dict(locals())
+    records, packed_dir, contract, packing = _job(given)
+    space = check_space(records, packed_dir, contract, packing["encoding"], packing["reader"])
     console = Console()
     _print_space(console, space, len(records))
-    count = usable_cores() if workers is None else workers
     with _progress(len(records)) as on_done:
-        if scheduler is not None:
-            results = _on_cluster(records, packed_dir, contract, encoding, scheduler, count, on_done)
-        else:
-            from monai_tff.data.prepare import prepare_scans
-
-            results = prepare_scans(
-                records,
-                packed_dir,
-                contract,
-                encoding=encoding,
-                workers=count,
-                reader=reader,
-                verify=verify,
-                on_done=on_done,
-            )
+        results = _pack(given)(records, packed_dir, contract, **packing, on_done=on_done)
     failed = [result for result in results if result.status == "failed"]
     _print_failed(console, failed)
     _print_summary(console, results, packed_dir)
     if failed:
         raise typer.Exit(1)
+
+
+def _job(given: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Path, InputContract, dict[str, Any]]:
+    """What is packed, into which folder, how: from the arguments, and where they are silent from the layers."""
+    from monai_tff.data.layers import contract_of, read_dataset_layers
+    from monai_tff.data.quality_workers import usable_cores
+
+    settings = read_dataset_layers(options.layer_paths(given["layer"]))
+    datalist = _place(given["datalist"], settings, "datalist", "the argument DATALIST")
+    folder = _place(given["dataset_dir"], settings, "dataset_dir", "--dataset-dir")
+    packed_dir = _place(given["output"], settings, "packed_dir", "--output")
+    packing = {
+        "encoding": given["encoding"] or settings.get("encoding", "int16"),
+        "reader": settings.get("reader"),
+        "workers": usable_cores() if given["workers"] is None else given["workers"],
+        "verify": given["verify"],
+    }
+    return _records(datalist, folder, packed_dir), packed_dir, contract_of(settings), packing
+
+
+def _pack(given: Mapping[str, Any]) -> Callable[..., list[PreparedScan]]:
+    """The function that packs: on this machine, or on those of a scheduler."""
+    if given["scheduler"] is None:
+        from monai_tff.data.prepare import prepare_scans
+
+        return prepare_scans
+    from monai_tff.data.cluster import prepare_on_cluster
+
+    return partial(prepare_on_cluster, scheduler=given["scheduler"])
 
 
 def _place(given: Path | None, layer: Mapping[str, Any], key: str, option: str) -> Path:
@@ -105,23 +116,6 @@ def _records(datalist: Path, dataset_dir: Path, packed_dir: Path) -> list[dict[s
             ):
                 found[record["scan"]] = record
     return list(found.values())
-
-
-def _on_cluster(
-    records: Sequence[Mapping[str, Any]],
-    packed_dir: Path,
-    contract: Any,
-    encoding: str,
-    scheduler: str,
-    workers: int,
-    on_done: Callable[[PreparedScan], None],
-) -> list[PreparedScan]:
-    from importlib import import_module
-
-    cluster = import_module("monai_tff.data.cluster")
-    return cluster.prepare_on_cluster(
-        records, packed_dir, contract, encoding=encoding, scheduler=scheduler, workers=workers, on_done=on_done
-    )
 
 
 @contextmanager

@@ -147,12 +147,23 @@ def voxel_size_of(affine: np.ndarray) -> tuple[float, float, float]:
     return x, y, z
 
 
+def header_repetition_time(image: nib.nifti1.Nifti1Pair) -> float | None:
+    """Seconds between frames as the header alone states them, None where it does not.
+
+    Args:
+        image: an open 4D scan.
+    """
+    unit = image.header.get_xyzt_units()[1]
+    return _seconds(float(image.header.get_zooms()[3]) * _SECONDS_PER_UNIT.get(unit, math.nan))
+
+
 def _repetition_time(path: str | os.PathLike[str], image: nib.nifti1.Nifti1Pair) -> float | None:
     seconds = sidecar_repetition_time(path)
-    if seconds is None:
-        unit = image.header.get_xyzt_units()[1]
-        seconds = float(image.header.get_zooms()[3]) * _SECONDS_PER_UNIT.get(unit, math.nan)
-    return _rounded(seconds / 1000 if seconds >= MILLISECONDS_FROM else seconds)
+    return header_repetition_time(image) if seconds is None else _seconds(seconds)
+
+
+def _seconds(value: float) -> float | None:
+    return _rounded(value / 1000 if value >= MILLISECONDS_FROM else value)
 
 
 def _rounded(seconds: float) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import time
 import zlib
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_tff.data.header import MILLISECONDS_FROM, ScanHeader, open_nifti, read_header
+from monai_tff.data.header import ScanHeader, header_repetition_time, open_nifti, read_header
 from monai_tff.data.mask_files import check_mask_grid, find_mask
 from monai_tff.data.quality_pass import VoxelPass
 from monai_tff.data.sidecar import sidecar_repetition_time
@@ -21,8 +20,6 @@ from monai_tff.errors import ScanError, UserError
 
 READ_BYTES = 2**21
 """Bytes of a scan that are read at once, one frame at least: what fits a processor's cache is read fastest."""
-
-_SECONDS_PER_UNIT = {"sec": 1.0, "unknown": 1.0, "msec": 1e-3, "usec": 1e-6}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +128,7 @@ def read_facts(job: ScanJob) -> ScanFacts:
     try:
         known["megabytes"] = round(os.path.getsize(job.image) / 1e6, 3) if os.path.exists(job.image) else None
         header = known["header"] = read_header(job.image)
-        known["header_repetition_time"] = _header_repetition_time(job.image)
+        known["header_repetition_time"] = header_repetition_time(open_nifti(job.image))
         known["sidecar_repetition_time"] = sidecar_repetition_time(job.image)
         mask, about_mask = _mask_of(job, header)
         known |= about_mask
@@ -172,14 +169,6 @@ def _read_mask(path: Path) -> np.ndarray:
     if not mask.any():
         raise ScanError(f"{path}: the mask holds no voxel, expected at least 1; give another mask.")
     return mask
-
-
-def _header_repetition_time(path: str) -> float | None:
-    """Seconds of the header alone, as `read_header` takes them where there is no sidecar."""
-    header = open_nifti(path).header
-    seconds = float(header.get_zooms()[3]) * _SECONDS_PER_UNIT.get(header.get_xyzt_units()[1], math.nan)
-    seconds = round(seconds / 1000 if seconds >= MILLISECONDS_FROM else seconds, 6)
-    return seconds if math.isfinite(seconds) and seconds > 0 else None
 
 
 def _without_path(error: UserError, image: str) -> str:
