@@ -148,6 +148,19 @@ def load_scan(
             path, contract, scan=scan, encoding=encoding, reader=reader, mask_file=mask_file, confounds=confounds
         )
         return open_prepared(name, packed_dir, path, repetition_time=repetition_time, memory_map=memory_map)
+    return _load_source(path, contract, reader, encoding, mask_file, repetition_time, confounds)
+
+
+def _load_source(
+    path: str | os.PathLike[str],
+    contract: InputContract,
+    reader: str | None,
+    encoding: str,
+    mask_file: str | os.PathLike[str] | None,
+    repetition_time: float | None,
+    confounds: str | os.PathLike[str] | None,
+) -> tuple[CompactScan, str]:
+    """A scan from its own file, see `load_scan`."""
     header = read_header(path)
     check_header(path, header, contract, repetition_time)
     frames = read_frames(path, header, reader or DEFAULT_READER, contract.trim)
