@@ -44,7 +44,9 @@ def simulate(
     return rows
 
 
-def table(machine: dict[str, str], setting: str, costs: list[dict], cohorts: list[dict], kills: list[dict]) -> str:
+def table(
+    machine: dict[str, str], rounds: int, setting: str, costs: list[dict], cohorts: list[dict], kills: list[dict]
+) -> str:
     lines = [
         "# Cost at scale",
         "",
@@ -54,7 +56,7 @@ def table(machine: dict[str, str], setting: str, costs: list[dict], cohorts: lis
         "## One scan",
         "",
         "In a fresh process with one thread, from the page cache. CPU s: processor time. Memory: peak of the process "
-        "less what it had after its imports; in brackets with them.",
+        f"less what it had after its imports; in brackets with them. Medians of {rounds} measurements each.",
         "",
         "| scan | voxels in mask | encoding | source MB | packed MB | seconds | CPU s | memory MB |",
         "|---" * 8 + "|",
@@ -127,7 +129,8 @@ def main() -> None:
         + (f", and the whole command after {command_life:g} s on average" if command_life else "")
         + "; the command was started again until it ended with exit code 0. Every file was then compared with its scan."
     )
-    content = {"machine": machine, "setting": setting, "costs": costs, "cohorts": cohorts, "kills": kills}
+    content = {"machine": machine, "rounds": rounds, "setting": setting}
+    content |= {"costs": costs, "cohorts": cohorts, "kills": kills}
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / "scale.json").write_text(json.dumps(content, indent=4) + "\n")
     text = table(**content)
