@@ -19,6 +19,7 @@ from monai_tff.resources import SHIPPED, shipped_path
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BUNDLES = sorted((ROOT / "bundles").glob("tff_*"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 DOCUMENTS = [README, *(bundle / "docs" / "README.md" for bundle in BUNDLES)]
 SECTIONS = ["Model Overview", "Data", "Training configuration", "Input", "Output", "Performance", "Commands"]
 SECTIONS += ["Limitations", "References", "License"]
@@ -35,18 +36,14 @@ def snippets(document: Path, language: str) -> list[str]:
 def commands(beginning: str) -> list[Any]:
     """Parameters (document, words after the beginning) of each command line in the documents, in a block or a text."""
     found = []
-    for document in DOCUMENTS:
+    for document in [*DOCUMENTS, *PAGES]:
         text = document.read_text(encoding="utf-8")
         blocks = "\n".join(snippets(document, "bash")).replace("\\\n", " ").splitlines()
         spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
         for line in [*blocks, *(" ".join(span.split()) for span in spans)]:
             words = shlex.split(line.removeprefix(beginning)) if line.startswith(beginning) else []
             if len(words) > 1:  # a text may name a command without its arguments
-                found.append(
-                    pytest.param(
-                        document, words, id=f"{'README' if document == README else document.parents[1].name}: {line}"
-                    )
-                )
+                found.append(pytest.param(document, words, id=f"{document.relative_to(ROOT)}: {line}"))
     return found
 
 
@@ -123,7 +120,7 @@ def test_the_recommended_experiment_takes_the_layer_of_the_readme():
 
 
 @pytest.mark.parametrize(
-    "document", [*DOCUMENTS, ROOT / "configs" / "README.md"], ids=lambda path: str(path.relative_to(ROOT))
+    "document", [*DOCUMENTS, *PAGES, ROOT / "configs" / "README.md"], ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_links_and_named_files_exist(document: Path):
     text = document.read_text(encoding="utf-8")
