@@ -100,14 +100,30 @@ def denoised(
     strategy = parse_denoising(denoising)
     if strategy is None:
         raise ValueError(f"denoising '{denoising}' leaves nothing to clean")
-    image = Path(image)
+    regressors = _regressors(Path(image), confounds, strategy, len(frames), repetition_time, trim)
+    cleaned = _storage((len(frames), len(voxels)), scratch, Path(image))
+    per_block = max(1, BLOCK_ELEMENTS // len(frames))
+    for start in range(0, len(voxels), per_block):
+        block = slice(start, start + per_block)
+        cleaned[:, block] = _clean(frames.reader(voxels[block])(slice(None)).numpy(), regressors)
+    return StoredFrames(cleaned.reshape(*cleaned.shape, 1, 1), first_frame=frames.first_frame)
+
+
+def _regressors(
+    image: Path,
+    confounds: str | os.PathLike[str] | None,
+    strategy: str,
+    count: int,
+    repetition_time: float | None,
+    trim: int,
+) -> np.ndarray:
+    """Regressors of the trimmed frames, float64 [count, R]."""
     confounds = _sibling(image) if confounds is None else confounds
     if confounds is None:
         raise ScanError(
-            f"{image}: there are no confounds, expected a table of fMRIPrep for denoising: {denoising}; put it beside "
-            "the scan or name it in the datalist (confounds), or use denoising: none."
+            f"{image}: there are no confounds, expected a table of fMRIPrep for denoising: {CLEANING}{strategy}; put "
+            "it beside the scan or name it in the datalist (confounds), or use denoising: none."
         )
-    count = len(frames)
     regressors = read_regressors(
         Path(confounds), strategy, image=image, num_frames=trim + count, repetition_time=repetition_time
     )[trim:]
@@ -117,12 +133,7 @@ def denoised(
             f"{confounds}: {regressors.shape[1]} regressors, mean and trend leave nothing of the {count} frames of "
             f"{image}, expected more frames than that; use a longer scan or denoising: none."
         )
-    cleaned = _storage((count, len(voxels)), scratch, image)
-    per_block = max(1, BLOCK_ELEMENTS // count)
-    for start in range(0, len(voxels), per_block):
-        block = slice(start, start + per_block)
-        cleaned[:, block] = _clean(frames.reader(voxels[block])(slice(None)).numpy(), regressors)
-    return StoredFrames(cleaned.reshape(*cleaned.shape, 1, 1), first_frame=frames.first_frame)
+    return regressors
 
 
 def _sibling(image: Path) -> Path | None:
@@ -157,8 +168,10 @@ def _storage(shape: tuple[int, int], scratch: str | os.PathLike[str] | None, ima
     folder = Path(scratch or tempfile.gettempdir())
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
-            # without its blocks a full disk would end the process at the first write
-            os.posix_fallocate(file.fileno(), 0, size)
+            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):
+                # without its blocks a full disk would end the process at the first write
+                os.posix_fallocate(file.fileno(), 0, size)
             return np.memmap(file, np.float32, "r+", shape=shape)
     except OSError as error:
         raise ScanError(
