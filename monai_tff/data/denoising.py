@@ -176,5 +176,5 @@ def _storage(shape: tuple[int, int], scratch: str | os.PathLike[str] | None, ima
     except OSError as error:
         raise ScanError(
             f"{image}: its cleaned frames need a scratch file of {size / 1e9:.2f} GB in {folder}, which cannot be made "
-            f"({error.strerror}); free some space, or name another folder in TMPDIR."
+            f"({error.strerror}); free some space, or choose a folder on another disk."
         ) from error
