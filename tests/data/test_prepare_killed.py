@@ -32,7 +32,7 @@ def run_prepare(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], mu
 
     def command(packed_dir: Path) -> None:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-            prepare(root / "datalist.json", root / "cohort", [root / "layer.yaml"], packed_dir, workers=0)
+            prepare(root / "datalist.json", root / "cohort", [str(root / "layer.yaml")], packed_dir, workers=0)
 
     # forked: everything is imported already, so that a kill hits the work and not the start
     context = multiprocessing.get_context("fork")
