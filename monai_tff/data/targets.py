@@ -81,9 +81,10 @@ def canonical(value: Any) -> str:
 
 
 def as_number(value: Any) -> float | None:
-    """The finite number that a cell holds, or None."""
+    """The finite number that a cell holds, or None; `1_2` is a name, which Python alone takes for 12."""
+    text = str(value).strip()
     try:
-        number = float(str(value).strip())
+        number = math.nan if "_" in text else float(text)
     except ValueError:
         return None
     return number if math.isfinite(number) else None

@@ -39,6 +39,14 @@ def test_kind_follows_from_the_values(values: list[object], kind: str, class_nam
     assert define_target("x", values) == Target("x", kind, class_names)
 
 
+def test_names_with_underscores_are_no_numbers() -> None:
+    # HCP writes families as 51807_81149, and Python reads that as a number
+    assert [as_number(text) for text in ("1_2", "51807_81149", " 1.5 ", "-3")] == [None, None, 1.5, -3.0]
+    assert canonical("51807_81149") == "51807_81149"
+    assert define_target("stage", ["1_2", "12"]).class_names == ("12", "1_2")
+    assert define_target("x", [f"{number}_1" for number in range(12)]).kind == "multiclass"
+
+
 def test_kind_and_classes_can_be_chosen() -> None:
     assert define_target("age", ["20", "30.5"], kind="regression") == AGE
     assert define_target("sex", ["F", "M"], classes=["M", "F"]).class_names == ("M", "F")
