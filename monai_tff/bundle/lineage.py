@@ -20,6 +20,9 @@ from monai_tff.errors import DatalistError
 UNKNOWN = "unknown"
 """What is said of the overlap where something could not be compared."""
 
+BY_CONTENT = "none (by content)"
+"""What is said where contents were compared, but not who the scans are of."""
+
 FILE_NAME = "lineage.json"
 HASHES_FILE_NAME = "content_hashes.json"
 
@@ -104,8 +107,9 @@ def known_overlap(lineage: Sequence[Phase] | None, datalist: Mapping[str, Any]) 
     """What is known of the overlap with a test section that `refuse_overlap` found nothing in.
 
     Returns:
-        `none` where subjects and groups could be compared, or the contents of all scans seen and tested; `none (by
-        content)` where the weights came with content hashes alone; `unknown` where something could not be compared.
+        `none` where subjects and groups could be compared; `none (by content)` where only the contents of all scans
+        seen and tested could be, for a cohort of another name or weights that came with content hashes alone: other
+        scans of the same person have other contents; `unknown` where not even these could be compared.
     """
     if lineage is None:
         return UNKNOWN
@@ -113,7 +117,7 @@ def known_overlap(lineage: Sequence[Phase] | None, datalist: Mapping[str, Any]) 
     tested = [record.get("content") for record in datalist["test"]]
     if elsewhere and not (all(tested) and all(_is_complete(phase) for phase in elsewhere)):
         return UNKNOWN
-    return "none (by content)" if any("contents" in phase for phase in elsewhere) else "none"
+    return BY_CONTENT if elsewhere else "none"
 
 
 def content_hashes_of(lineage: Sequence[Phase]) -> list[str]:

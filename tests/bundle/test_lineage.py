@@ -198,7 +198,7 @@ def test_new_subjects_and_other_cohorts_pass() -> None:
     [
         ("c01", "c05", "cohort", "none"),
         (None, None, "cohort", "none"),
-        ("c01", "c05", "another", "none"),
+        ("c01", "c05", "another", "none (by content)"),
         (None, "c05", "another", "unknown"),
         ("c01", None, "another", "unknown"),
     ],
