@@ -108,16 +108,15 @@ class SubjectTable:
         return found
 
     def row(self, subject: str, session: str | None) -> Row | None:
-        """The row of a subject, or of one of its sessions where the table has them.
+        """The row of one of a subject's sessions, as it is written before one without zeros; else that of the subject.
 
         Args:
             subject: the table's ID.
             session: of the scan, without `ses-`.
         """
-        for row in self._by_subject[subject]:
-            if row.session is None or (session is not None and same_value(row.session, session)):
-                return row
-        return None
+        rows = self._by_subject[subject]
+        fitting = [row for row in rows if row.session is None or (session and same_value(row.session, session))]
+        return min(fitting, key=lambda row: (row.session is None, row.session != session), default=None)
 
     def family(self, subject: str) -> str | None:
         """The family of a subject; it may be stated in one row of several.

@@ -68,6 +68,19 @@ def test_rows_of_sessions(tmp_path: Path) -> None:
     assert whole.value == "1"
 
 
+def test_the_row_of_a_session_comes_before_that_of_the_subject(tmp_path: Path) -> None:
+    rows = ("1\t\tbase\t20", "1\t1\tone\t21", "1\t01\tzero\t22", "1\t2\ttwo\t23")
+    table = read_table(write(tmp_path / "t.tsv", "participant_id\tsession_id\tx\tage", *rows), "x")
+    found = [table.row("1", session) for session in ("1", "01", "02", "3", None)]
+    assert [row and (row.value, row.age) for row in found] == [
+        ("one", 21.0),
+        ("zero", 22.0),
+        ("two", 23.0),
+        ("base", 20.0),
+        ("base", 20.0),
+    ]
+
+
 def test_the_family_may_be_stated_in_one_row_only(tmp_path: Path) -> None:
     rows = ("1\t1\ta\t", "1\t2\ta\tf9")
     table = read_table(write(tmp_path / "t.tsv", "participant_id\tsession_id\tx\tfamily", *rows), "x")
