@@ -180,7 +180,8 @@ class CompactScan:
         of_voxels = VoxelStatistics(self.voxel_mean, self.voxel_mean_rest, self.voxel_std)
         frames = self.values.to(torch.float32)
         if self.encoding == "float32":
-            return normalise_global(frames, of_scan), normalise_voxels(frames, of_voxels)
+            zeros = frames == 0
+            return normalise_global(frames, of_scan, zeros), normalise_voxels(frames, of_voxels, zeros)
         background = torch.zeros((), dtype=torch.bool, device=frames.device)
         if self.zero_code is not None:
             background = self.values == self.zero_code
@@ -246,13 +247,27 @@ def unpack_windows(
     size = next(iter(sizes))
     moved = [window.to(device, non_blocking) for window in windows]
     out = torch.empty((len(moved), size[0], 2, size[1] * size[2] * size[3]), device=moved[0].values.device)
+    unpack = _unpack_in_cache if out.device.type == "cpu" else _unpack_at_once
     for window, frames in zip(moved, out, strict=True):
-        # the number of voxels is known: nonzero would wait for the device to count them
-        voxels = torch.nonzero_static(window.mask.flatten(), size=window.num_voxels)[:, 0]
-        # a processor computes a few frames at a time in its cache; a GPU takes all at once
-        on_cpu = frames.device.type == "cpu"
-        for run in runs_of_frames(size[0], window.num_voxels) if on_cpu else [slice(0, size[0])]:
-            part = dataclasses.replace(window, values=window.values[run])
-            for channel, (values, fill) in enumerate(zip(part._normalised(), (window.global_fill, 0.0), strict=True)):
-                frames[run, channel].fill_(fill).index_copy_(1, voxels, values)
+        unpack(window, frames)
     return out.view(len(moved), size[0], 2, *size[1:]).permute(0, 2, 3, 4, 5, 1)
+
+
+def _unpack_at_once(window: CompactScan, frames: torch.Tensor) -> None:
+    """Writes both channels into [T, 2, H * W * D], all frames in a few large steps, as a GPU wants them."""
+    # the number of voxels is known: nonzero would wait for the device to count them
+    voxels = torch.nonzero_static(window.mask.flatten(), size=window.num_voxels)[:, 0]
+    for channel, (values, fill) in enumerate(zip(window._normalised(), (window.global_fill, 0.0), strict=True)):
+        frames[:, channel].fill_(fill).index_copy_(1, voxels, values)
+
+
+def _unpack_in_cache(window: CompactScan, frames: torch.Tensor) -> None:
+    """The same a few frames at a time, which stay in a processor's cache."""
+    mask, out = window.mask.flatten().numpy(), frames.numpy()
+    for run in runs_of_frames(window.num_frames, window.num_voxels):
+        part = dataclasses.replace(window, values=window.values[run])
+        for channel, (values, fill) in enumerate(zip(part._normalised(), (window.global_fill, 0.0), strict=True)):
+            for row, frame in zip(out[run, channel], values.numpy(), strict=True):
+                row.fill(fill)
+                # numpy places by a mask faster than torch copies by an index
+                row[mask] = frame
