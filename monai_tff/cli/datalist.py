@@ -110,7 +110,7 @@ def _write(cohort: Cohort, plan: SplitPlan, given: Mapping[str, Any]) -> None:
     from monai_tff.cli.datalist_summary import print_summary
     from monai_tff.data.building import build_datalists
     from monai_tff.data.datalist import refuse_existing, write_datalist
-    from monai_tff.data.split_plan import split_suffix
+    from monai_tff.data.split_plan import split_suffixes
 
     contents = build_datalists(
         cohort,
@@ -126,7 +126,8 @@ def _write(cohort: Cohort, plan: SplitPlan, given: Mapping[str, Any]) -> None:
         progress=True,
     )
     output, overwrite = given["output"], given["overwrite"]
-    written = {output.with_stem(output.stem + split_suffix(content["split"])): content for content in contents}
+    suffixes = split_suffixes([content["split"] for content in contents])
+    written = {output.with_stem(output.stem + end): content for end, content in zip(suffixes, contents, strict=True)}
     for path in written:
         refuse_existing(path, overwrite=overwrite)
     for path, content in written.items():

@@ -120,15 +120,30 @@ class SplitPlan:
         return self.folds is None and not self.leave_one_site_out
 
 
-def split_suffix(facts: Mapping[str, Any]) -> str:
-    """What a file name of this split ends with, so that the splits of one plan lie side by side.
+def split_suffixes(splits: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the file names of the splits of one plan end with, so that they lie side by side.
 
     Args:
-        facts: of the split, from the datalist.
+        splits: facts of each split, from its datalist.
 
     Returns:
-        `_repeat-2_fold-1` or `_site-Prisma` for example, nothing for a single split.
+        For each `_repeat-2_fold-1` or `_site-Prisma` for example, nothing for a single split. Sites whose names differ
+        only in letters that no file name should have are numbered.
     """
+    found: list[str] = []
+    taken: set[str] = set()
+    for facts in splits:
+        wanted = suffix = _suffix(facts)
+        number = 1
+        while suffix.lower() in taken:
+            number += 1
+            suffix = f"{wanted}-{number}"
+        taken.add(suffix.lower())
+        found.append(suffix)
+    return found
+
+
+def _suffix(facts: Mapping[str, Any]) -> str:
     numbers = [f"_repeat-{facts['repeat']}"] if facts.get("repeats", 1) > 1 else []
     numbers += [f"_fold-{facts['fold']}"] if "fold" in facts else []
     numbers += [f"_site-{facts['held_out_site']}"] if "held_out_site" in facts else []

@@ -6,7 +6,7 @@ import pytest
 
 from monai_tff.contract import Target
 from monai_tff.data.records import make_record
-from monai_tff.data.split_plan import SplitPlan, split_suffix
+from monai_tff.data.split_plan import SplitPlan, split_suffixes
 from monai_tff.errors import DatalistError
 
 SEX = Target("sex", "binary", ("F", "M"))
@@ -30,12 +30,21 @@ def records(number: int = 24) -> list[dict[str, Any]]:
     ],
 )
 def test_names_tell_the_splits_of_a_plan_apart(plan: SplitPlan, suffixes: list[str]) -> None:
-    assert [split_suffix(split.facts) for split in plan.splits(records(), SEX)] == suffixes
+    assert split_suffixes([split.facts for split in plan.splits(records(), SEX)]) == suffixes
     assert plan.is_single == (suffixes == [""])
 
 
-def test_a_site_with_other_letters_makes_a_file_name() -> None:
-    assert split_suffix({"held_out_site": "GE 3T/b"}) == "_site-GE-3T-b"
+@pytest.mark.parametrize(
+    ("sites", "suffixes"),
+    [
+        (["GE 3T/b"], ["_site-GE-3T-b"]),
+        (["A B", "A-B", "A-B-2", "A/B"], ["_site-A-B", "_site-A-B-2", "_site-A-B-2-2", "_site-A-B-3"]),
+        # some file systems take these for one name
+        (["kki", "KKI"], ["_site-kki", "_site-KKI-2"]),
+    ],
+)
+def test_sites_with_other_letters_make_file_names_of_their_own(sites: list[str], suffixes: list[str]) -> None:
+    assert split_suffixes([{"held_out_site": site} for site in sites]) == suffixes
 
 
 @pytest.mark.parametrize(("ratios", "validation"), [((0.7, 0.15, 0.15), 4), ((0.4, 0.4, 0.2), 10), ((1, 0, 0), 0)])
