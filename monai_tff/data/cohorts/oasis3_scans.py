@@ -15,7 +15,7 @@ UNREGISTERED = "unregistered scans"
 """What `allow_unregistered` writes into the datalist."""
 
 _SESSION_FOLDER = re.compile(r"(OAS3\d+)_MR_(d\d+)", re.IGNORECASE)
-_BIDS_FOLDER = re.compile(r"ses-(d\d+)", re.IGNORECASE)
+_BIDS_FOLDER = re.compile(r"(?:sub-(OAS3\d+)|ses-(d\d+))", re.IGNORECASE)
 _DAY = re.compile(r"d(\d+)", re.IGNORECASE)
 
 
@@ -34,10 +34,10 @@ def parse_oasis3_name(path: str) -> BidsName:
     """
     name = parse_name(path)
     entities = {"ses" if key == "sess" else key: value for key, value in name.entities.items()}
-    for subject, session in _folder_sessions(path):
-        if subject is not None:
-            entities.setdefault("sub", subject)
-        entities.setdefault("ses", session)
+    subjects, sessions = _named_by_folders(path)
+    for key, values in (("sub", subjects), ("ses", sessions)):
+        if values:
+            entities.setdefault(key, values[0])
     entities.setdefault("task", "rest")
     return dataclasses.replace(name, entities=entities)
 
@@ -66,24 +66,31 @@ def readable_scans(found: Mapping[str, BidsName]) -> tuple[Scans, list[str]]:
     """Scans whose session is known.
 
     Args:
-        found: names from `parse_oasis3_name`, by path.
+        found: names from `parse_oasis3_name`, by path, with a subject each.
 
     Returns:
-        These scans, and a sentence for each of the others: a session that is no day, or a folder of another session.
+        These scans, and a sentence for each of the others: a session that is no day, or a folder of another session or
+        subject.
     """
     scans: Scans = {}
     faults = []
     for path, name in found.items():
-        session = name.entities.get("ses")
-        folders = [folder for _, folder in _folder_sessions(path)]
+        subject, session = name.entities["sub"], name.entities.get("ses")
+        subjects, sessions = _named_by_folders(path)
+        others = [folder for folder in subjects if folder != subject.upper()]
         if days_since_entry(session) is None:
             faults.append(
                 f"{path}: the session is {'unknown' if session is None else f'ses-{session}'}, expected the days since "
                 "entry such as ses-d0129; correct the name, or the folder (OAS30001_MR_d0129)."
             )
-        elif any(days_since_entry(folder) != days_since_entry(session) for folder in folders):
+        elif any(days_since_entry(folder) != days_since_entry(session) for folder in sessions):
             faults.append(
-                f"{path}: is named ses-{session} and lies in the folder of {folders[0]}, expected one session; "
+                f"{path}: is named ses-{session} and lies in the folder of {sessions[0]}, expected one session; "
+                "move or rename it."
+            )
+        elif others:
+            faults.append(
+                f"{path}: is named sub-{subject} and lies in the folder of {others[0]}, expected one subject; "
                 "move or rename it."
             )
         else:
@@ -116,12 +123,12 @@ def check_registration(root: Path, scans: Mapping[str, BidsName], *, allow: bool
     return (UNREGISTERED,) if raw else ()
 
 
-def _folder_sessions(path: str) -> list[tuple[str | None, str]]:
-    """Subject (None where the folder does not say it) and session of each folder of a path that names a session."""
-    found: list[tuple[str | None, str]] = []
+def _named_by_folders(path: str) -> tuple[list[str], list[str]]:
+    """Subjects and sessions that the folders of a path name."""
+    subjects: list[str] = []
+    sessions: list[str] = []
     for folder in PurePosixPath(path).parts[:-1]:
-        if match := _SESSION_FOLDER.fullmatch(folder):
-            found.append((match[1].upper(), match[2]))
-        elif match := _BIDS_FOLDER.fullmatch(folder):
-            found.append((None, match[1]))
-    return found
+        if match := _SESSION_FOLDER.fullmatch(folder) or _BIDS_FOLDER.fullmatch(folder):
+            subjects += [match[1].upper()] if match[1] else []
+            sessions += [match[2]] if match[2] else []
+    return subjects, sessions

@@ -258,15 +258,20 @@ def test_scans_that_contradict_themselves_are_faults_and_the_rest_goes_on(tmp_pa
         "sub-OAS30001/ses-M012/func/sub-OAS30001_ses-M012_task-rest_space-MNI152_desc-preproc_bold.nii.gz",
         "sub-OAS30001/func/sub-OAS30001_task-rest_space-MNI152_desc-preproc_bold.nii.gz",
         "OAS30001_MR_d0129/sub-OAS30001_ses-d0757_task-rest_space-MNI152_desc-preproc_bold.nii.gz",
+        "OAS30002_MR_d0129/func1/sub-OAS30001_ses-d0129_task-rest_space-MNI152_desc-preproc_bold.nii.gz",
+        "sub-OAS30002/ses-d0130/func/sub-OAS30001_ses-d0130_task-rest_space-MNI152_desc-preproc_bold.nii.gz",
     )
     right = "sub-OAS30002/ses-d0200/func/sub-OAS30002_ses-d0200_task-rest_space-MNI152_desc-preproc_bold.nii.gz"
     root = touch(tmp_path / "study", *wrong, right, "stray_bold.nii")
     found = read_oasis3(root, "cdr", tables=tables)
     assert [record["image"] for record in found.records] == [right]
-    assert [fault.partition(": ")[0] for fault in found.faults] == [wrong[2], wrong[1], wrong[0]]
-    assert "is named ses-d0757 and lies in the folder of d0129" in found.faults[0]
-    assert "the session is unknown" in found.faults[1]
-    assert "the session is ses-M012, expected the days since entry" in found.faults[2]
+    faults = dict(fault.split(": ", 1) for fault in found.faults)
+    assert set(faults) == set(wrong)
+    assert "the session is ses-M012, expected the days since entry" in faults[wrong[0]]
+    assert "the session is unknown" in faults[wrong[1]]
+    assert "is named ses-d0757 and lies in the folder of d0129" in faults[wrong[2]]
+    assert "is named sub-OAS30001 and lies in the folder of OAS30002" in faults[wrong[3]]
+    assert "is named sub-OAS30001 and lies in the folder of OAS30002" in faults[wrong[4]]
     assert found.left_out["scans: no subject in the name"] == ["stray_bold.nii"]
     (root / right).unlink()
     with pytest.raises(DatalistError, match=r"no scan can be used; .* lies in the folder of d0129"):
