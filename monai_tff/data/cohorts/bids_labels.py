@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from monai_tff.data.cohorts.families import joined_families
 from monai_tff.data.cohorts.table import Row, SubjectTable
 from monai_tff.data.targets import as_number, canonical
 from monai_tff.errors import DatalistError
@@ -27,6 +28,7 @@ class Labels:
 
     def __post_init__(self) -> None:
         self._ids: dict[Path, dict[str, str]] = {}
+        self._families: dict[str, str] = {}
 
     def match(self, subjects: Sequence[str]) -> set[str]:
         """Finds the subjects of a folder in all tables.
@@ -42,6 +44,7 @@ class Labels:
         """
         for table in (self.table, *self.others, *self.background):
             self._ids[table.path] = table.match(subjects)
+        self._families = joined_families(self._families_of(subject) for subject in subjects)
         matched = self._ids[self.table.path]
         if not matched:
             raise DatalistError(
@@ -77,13 +80,12 @@ class Labels:
         return dataclasses.replace(first, value=None)
 
     def group(self, subject: str) -> str:
-        """The unit that is never split: the family where any table knows it, else the subject."""
-        for table in (self.table, *self.background):
-            identifier = self._ids[table.path].get(subject)
-            family = None if identifier is None else table.family(identifier)
-            if family is not None:
-                return f"family-{family}"
-        return f"sub-{subject}"
+        """The unit that is never split: the family where any table knows it, else the subject.
+
+        Families that two tables, or two rows of one, give to one subject are one.
+        """
+        families = self._families_of(subject)
+        return f"family-{self._families[families[0]]}" if families else f"sub-{subject}"
 
     def disagreement(self, subject: str, session: str | None) -> str | None:
         """A sentence where another table has another value of the target for this scan, else None."""
@@ -97,6 +99,11 @@ class Labels:
                     f"{table.path} says {values[1]}, expected one value; correct one, or name a table with --table."
                 )
         return None
+
+    def _families_of(self, subject: str) -> list[str]:
+        """The subject's families in each table that knows them; spreadsheets write 7 as 7.0."""
+        tables = [(t, self._ids[t.path].get(subject)) for t in (self.table, *self.others, *self.background)]
+        return [canonical(family) for table, known in tables if known is not None for family in table.families(known)]
 
     def _row(self, table: SubjectTable, subject: str, session: str | None) -> Row | None:
         identifier = self._ids[table.path].get(subject)

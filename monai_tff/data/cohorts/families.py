@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -46,3 +46,30 @@ def family_groups(members: Mapping[str, Sequence[str | None]]) -> dict[str, str]
         subject: f"sub-{subject}" if all(map(is_missing, members[subject])) else f"family-{first[family[subject]]}"
         for subject in members
     }
+
+
+def joined_families(families: Iterable[Sequence[str]]) -> dict[str, str]:
+    """Puts families together that tables give to one subject.
+
+    Args:
+        families: IDs of the families of each subject, one for each table that knows it.
+
+    Returns:
+        Each family to the first, in alphabetical order, of those that it is one with.
+
+    Example:
+        >>> joined_families([["a", "y"], ["y"], ["b"]])
+        {'a': 'a', 'y': 'a', 'b': 'b'}
+    """
+    known = [list(dict.fromkeys(same)) for same in families]
+    first = {name: name for same in known for name in same}
+
+    def first_of(name: str) -> str:
+        while first[name] != name:
+            name = first[name]
+        return name
+
+    for same in known:
+        leaders = sorted({first_of(name) for name in same})
+        first.update(dict.fromkeys(leaders, leaders[0]) if leaders else {})
+    return {name: first_of(name) for name in first}

@@ -118,18 +118,13 @@ class SubjectTable:
         fitting = [row for row in rows if row.session is None or (session and same_value(row.session, session))]
         return min(fitting, key=lambda row: (row.session is None, row.session != session), default=None)
 
-    def family(self, subject: str) -> str | None:
-        """The family of a subject; it may be stated in one row of several.
+    def families(self, subject: str) -> list[str]:
+        """The families that any row of a subject states.
 
         Args:
             subject: the table's ID.
         """
-        return next((row.family for row in self._by_subject[subject] if row.family is not None), None)
-
-    def group(self, subject: str, in_folder: str) -> str:
-        """The unit that is never split: the family where the table knows it, else the subject."""
-        family = self.family(subject)
-        return f"sub-{in_folder}" if family is None else f"family-{family}"
+        return [row.family for row in self._by_subject[subject] if row.family is not None]
 
 
 def read_table(path: Path, target: str | None, *, id_column: str = ID_COLUMN) -> SubjectTable:

@@ -143,6 +143,36 @@ def test_tables_that_disagree_about_a_subject_leave_it_out(tmp_path: Path) -> No
     assert sessions.faults == []
 
 
+def groups(root: Path, **options: object) -> dict[str, str]:
+    return {record["subject"]: record["group"] for record in read_bids(root, "dx", **options).records}  # type: ignore[arg-type]
+
+
+def test_families_of_several_tables_are_put_together(tmp_path: Path) -> None:
+    root = tree(tmp_path / "study", *(scan(subject) for subject in "12345"))
+    labels = write(tmp_path / "labels.tsv", "participant_id\tdx\tfamily", "1\tA\tf1", "2\tB\tf1", "3\tA\t", "4\tB\t7")
+    more = write(tmp_path / "more.tsv", "participant_id\tfamily_id", "2\ty", "3\ty", "4\tn/a", "5\t7.0")
+    write(labels, *labels.read_text().splitlines(), "5\tA\t")
+    # 2 is a relative of 1 in one table and of 3 in the other; spreadsheets write 7 as 7.0
+    assert groups(root, tables=[labels, more]) == {
+        **dict.fromkeys("123", "family-f1"),
+        **dict.fromkeys("45", "family-7"),
+    }
+
+
+def test_families_of_two_sessions_are_put_together(tmp_path: Path) -> None:
+    root = tree(tmp_path / "study", scan("1", "a"), scan("1", "b"), scan("2", "a"), scan("3", "a"))
+    rows = ("1\ta\tA\tf2", "1\tb\tA\tf1", "2\ta\tB\tf1", "3\ta\tB\tf2")
+    write(root / "participants.tsv", "participant_id\tsession_id\tdx\tfamily", *rows)
+    assert groups(root) == dict.fromkeys("123", "family-f1")
+
+
+def test_families_of_a_second_table_with_the_target_count(tmp_path: Path) -> None:
+    root = tree(tmp_path / "study", scan("1"), scan("2"), scan("3"))
+    write(root / "participants.tsv", "participant_id\tdx", "1\tA", "2\tB", "3\tA")
+    write(root / "phenotype" / "clinic.tsv", "participant_id\tdx\tfamily", "1\tA\tf1", "2\tB\tf1", "3\tA\t")
+    assert groups(root) == {"1": "family-f1", "2": "family-f1", "3": "sub-3"}
+
+
 def test_any_column_of_ids_and_more_tables(tmp_path: Path) -> None:
     root = tree(tmp_path / "study", scan("001"), scan("002"))
     labels = write(tmp_path / "labels.csv", "ID,dx", "1,SCHZ", "sub-2,CONTROL")

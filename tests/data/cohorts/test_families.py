@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_tff.data.cohorts.families import family_groups
+from monai_tff.data.cohorts.families import family_groups, joined_families
 
 BLANK = st.sampled_from([None, "", " ", "n/a", "NaN"])
 IDENTIFIER = st.one_of(BLANK, st.sampled_from(["1", "2", "3", "4", "5", "51488_81352"]))
@@ -87,3 +87,16 @@ def test_names_of_families_are_not_passed_on(members: dict[str, tuple[str | None
         for subject, identifiers in members.items()
     }
     assert family_groups(renamed) == family_groups(members)
+
+
+@pytest.mark.parametrize(
+    ("families", "joined"),
+    [
+        ([], {}),
+        ([[], ["b"], ["a"]], {"b": "b", "a": "a"}),
+        ([["d", "c"], ["b", "a"], ["e"], ["c", "b", "c"]], {**dict.fromkeys("dcba", "a"), "e": "e"}),
+    ],
+)
+def test_families_that_share_a_subject_are_one(families: list[list[str]], joined: dict[str, str]) -> None:
+    assert joined_families(families) == joined
+    assert joined_families(families[::-1]) == joined

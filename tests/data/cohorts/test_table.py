@@ -27,8 +27,7 @@ def test_ids_stay_text_and_optional_columns_are_read(tmp_path: Path) -> None:
     first, second = table.rows
     assert (first.value, first.family, first.site) == ("F", "7", "Prisma")
     assert (second.value, second.family, second.site) == (None, None, None)
-    assert table.group("001", "1") == "family-7"
-    assert table.group("2", "02") == "sub-02"
+    assert (table.families("001"), table.families("2")) == (["7"], [])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_the_row_of_a_session_comes_before_that_of_the_subject(tmp_path: Path) -
 def test_the_family_may_be_stated_in_one_row_only(tmp_path: Path) -> None:
     rows = ("1\t1\ta\t", "1\t2\ta\tf9")
     table = read_table(write(tmp_path / "t.tsv", "participant_id\tsession_id\tx\tfamily", *rows), "x")
-    assert table.group("1", "1") == "family-f9"
+    assert table.families("1") == ["f9"]
 
 
 def test_equal_rows_count_once_and_rows_without_id_not_at_all(tmp_path: Path) -> None:
