@@ -21,7 +21,7 @@ NONZERO_SHARE = (0.10, 0.90)
 """Share of the grid that voxels which are not 0 must have to be taken as the mask, see `choose_mask`."""
 
 LARGEST_EMPTY_SHARE = 0.05
-"""Share of a mask's voxels without signal that is more than rounding at the edge of the brain."""
+"""Share of the brain's voxels without signal that is more than rounding at its edge."""
 
 NEGATIVE_SHARE = 0.05
 """Share of negative elements that interpolation does not explain."""
@@ -96,7 +96,7 @@ def scan_findings(record: Mapping[str, Any], facts: ScanFacts, expected: Expecta
             where = "" if facts.mask is None else " within the mask"
             said.append((MUST_FIX, "no signal", f"all elements{where} are 0; check the file and its mask."))
         else:
-            said += [*_mask(facts, expected), *_frames(facts, expected), *_intensities(facts)]
+            said += [*_mask(facts, expected), *_still(facts), *_frames(facts, expected), *_intensities(facts)]
     return said
 
 
@@ -212,6 +212,24 @@ def _mask(facts: ScanFacts, expected: Expectations) -> Iterator[Said]:
     else:
         what = f"there is no mask and {share:.1%} of the voxels are not 0, so that nilearn will estimate the mask; "
         yield NOTE, "estimated mask", f"{what}a mask beside the scan is better."
+
+
+def _still(facts: ScanFacts) -> Iterator[Said]:
+    """Voxels that never change: without a mask of those that are not 0, whose share of a mask `_mask` has told."""
+    assert facts.header is not None
+    x, y, z, frames = facts.header.shape
+    voxels = facts.mask_voxels or x * y * z
+    zero = facts.mask_zero_voxels if facts.mask_voxels else facts.zero_voxels
+    constant = (facts.mask_constant_voxels if facts.mask_voxels else facts.constant_voxels) or 0
+    if frames > 1 and constant and constant == voxels - (zero or 0):
+        what = f"every voxel has the same value in all {frames} frames: it is one volume, repeated; check the file."
+        yield MUST_FIX, "no signal", what
+    elif frames > 1 and not facts.mask_voxels and constant > LARGEST_EMPTY_SHARE * (voxels - (zero or 0)):
+        yield (
+            *(NOTE, "constant voxels"),
+            f"{constant / (voxels - (zero or 0)):.1%} of the voxels that are not 0 have the same value in every frame; "
+            "look whether that is padding, which should be 0, or give a mask.",
+        )
 
 
 def _frames(facts: ScanFacts, expected: Expectations) -> Iterator[Said]:

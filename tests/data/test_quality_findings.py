@@ -144,3 +144,20 @@ def test_every_part_of_the_contract_is_reported() -> None:
         "TR": "the repetition time is 2 s, expected 0.72 s within 1 %",
     }
     assert {level for level, _ in found} == {MUST_FIX}
+
+
+@pytest.mark.parametrize("facts", [GOOD, MASKED])
+def test_one_volume_repeated_is_no_scan(facts: ScanFacts) -> None:
+    # 252 of the 504 voxels of the grid are not 0; the mask has 200 of them
+    still = dataclasses.replace(facts, constant_voxels=252, mask_constant_voxels=facts.mask and 200)
+    sentence = said(still)[MUST_FIX, "no signal"]
+    assert sentence == "every voxel has the same value in all 30 frames: it is one volume, repeated; check the file."
+    # a single frame has nothing to change
+    one = dataclasses.replace(still, header=dataclasses.replace(HEADER, shape=(7, 8, 9, 1)))
+    assert (MUST_FIX, "no signal") not in said(one)
+
+
+def test_constant_voxels_are_noted_without_a_mask_too() -> None:
+    sentence = said(dataclasses.replace(GOOD, constant_voxels=63))[NOTE, "constant voxels"]
+    assert sentence.startswith("25.0% of the voxels that are not 0 have the same value in every frame; look whether")
+    assert said(dataclasses.replace(GOOD, constant_voxels=12)) == {}
