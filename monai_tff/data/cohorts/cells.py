@@ -62,7 +62,11 @@ def _table(path: str | os.PathLike[str]) -> Iterator[Iterator[list[str]]]:
     separator, word = (",", "commas") if path.suffix.lower() == ".csv" else ("\t", "tabs")
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            yield ([cell.strip() for cell in line] for line in csv.reader(file, delimiter=separator) if any(line))
+            yield (
+                [cell.strip() for cell in line]
+                for line in csv.reader(file, delimiter=separator, strict=True)
+                if any(line)
+            )
     except (OSError, ValueError, csv.Error) as error:
         raise DatalistError(
             f"{path}: cannot be read as a table ({error}), expected text separated by {word}; correct the file."

@@ -55,3 +55,12 @@ def test_codes_say_what_the_description_of_the_table_says(tmp_path: Path) -> Non
     write(tmp_path / "participants.json", "{")
     with pytest.raises(DatalistError, match=r"participants\.json: is not readable as JSON"):
         column_levels(table, "sex")
+
+
+def test_a_quotation_mark_that_is_not_closed_loses_no_row(tmp_path: Path) -> None:
+    table = tmp_path / "t.tsv"
+    table.write_text('participant_id\tdx\tnote\n1\tA\t"a tab\there"\n2\tB\tfelt 5" taller\n')
+    assert read_columns(table)["note"] == ["a tab\there", 'felt 5" taller']
+    table.write_text('participant_id\tnote\tdx\n1\t"early\tA\n2\tfine\tB\n')
+    with pytest.raises(DatalistError, match=r"t\.tsv: cannot be read as a table \(unexpected end of data\)"):
+        read_columns(table)
