@@ -103,7 +103,7 @@ def build_datalists(
         kind: `binary`, `multiclass` or `regression`; found from the labels if None.
         classes: names in the order of the class index; records of other classes are left out and counted.
         mask: `auto` notes the mask beside each scan, `nonzero` none.
-        name: of the cohort, the folder's name if None.
+        name: of the cohort; if None the folder's name, of a derivative that of its dataset.
         pretrain_unlabelled: let scans without a label, or of other classes, join phases 1 and 2.
         content: hash the voxels of every scan, so that the same data under two names is found; reads every scan.
         workers: processes that hash; None for one per core.
@@ -123,11 +123,17 @@ def build_datalists(
         material = _with_contents(material, folder, workers, progress)
     check_groups([*material.records, *material.unlabelled])
     _refuse_two_names([*material.records, *material.unlabelled, *material.others])
-    facts = {"name": name or Path(os.path.abspath(folder)).name, "denoising": cohort.denoising}
+    facts = {"name": name or _cohort_name(folder), "denoising": cohort.denoising}
     return [
         _datalist(material, {**facts, "allowed": list(cohort.allowed)}, split)
         for split in plan.splits(material.records, material.target)
     ]
+
+
+def _cohort_name(folder: Path) -> str:
+    """`<dataset>` of `<dataset>/derivatives/<pipeline>`: cohorts of one name are compared by subject."""
+    place = Path(os.path.abspath(folder))
+    return (place.parents[1].name if place.parent.name == "derivatives" else "") or place.name
 
 
 def _with_labels(

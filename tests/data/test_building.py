@@ -58,6 +58,14 @@ def scan_of(root: Path, subject: str, session: str) -> Path:
     return next(root.glob(f"sub-{subject}/ses-{session}/func/*_bold.nii.gz"))
 
 
+def test_a_derivative_has_the_name_of_its_dataset(root: Path) -> None:
+    # subjects are compared between cohorts of one name, and every pipeline is called alike
+    derivative = root / "derivatives" / "fmriprep"
+    shutil.copytree(root, derivative, ignore=shutil.ignore_patterns("derivatives"))
+    assert build(derivative)["name"] == "my study"
+    assert build(derivative, name="mine")["name"] == "mine"
+
+
 def test_a_datalist_has_its_facts(root: Path) -> None:
     datalist = build(root, plan=SplitPlan(seed=3, ratios=(0.5, 0.25, 0.25)))
     assert tuple(datalist) == KEYS
