@@ -67,9 +67,9 @@ def read_hcp(
         allow_unknown_families: whether to go on without any family; relatives may then be in training and test.
 
     Returns:
-        The cohort. Scans without a target value are `unlabelled`, those of subjects in no table only where unknown
-        families are allowed. Faults are subjects whose tables disagree or whose sex or age cannot be read, and runs
-        whose motion cannot be read or that are there twice.
+        The cohort. Scans without a target value are `unlabelled`; those of subjects in no table of families are used
+        only where unknown families are allowed. Faults are subjects whose tables disagree or whose sex or age cannot be
+        read, and runs whose motion cannot be read or that are there twice.
 
     Raises:
         DatalistError: for a tree without scans, several variants, a table or column that is missing, IDs that match
@@ -85,7 +85,8 @@ def read_hcp(
     in_folder = sorted({scan.subject for scan in scans})
     _match(subjects, joined, in_folder, left_out)
     groups, allowed = _families(subjects, joined, in_folder, allow_unknown=allow_unknown_families)
-    facts = _facts(joined, in_folder, column, faults, outsiders=allow_unknown_families)
+    usable = in_folder if allow_unknown_families else _with_family_row(subjects, joined, in_folder, left_out)
+    facts = _facts(joined, usable, column, faults)
     records = _records(root, scans, facts, groups, faults)
     return _cohort(root, records, joined, left_out, faults, allowed, denoising=DENOISING[scans[0].variant])
 
@@ -148,20 +149,29 @@ def _families(
     return groups, [UNKNOWN_FAMILIES] if unknown and allow_unknown else []
 
 
-def _facts(
-    joined: Joined, in_folder: Sequence[str], column: str, faults: list[str], *, outsiders: bool
-) -> dict[str, Facts]:
-    """Label, age and sex of each subject of the folder without a fault; outsiders are in no table."""
+def _with_family_row(
+    subjects: SubjectTables, joined: Joined, in_folder: Sequence[str], left_out: dict[str, list[str]]
+) -> list[str]:
+    """The subjects that a table of families has; any of the others may be a relative of anybody."""
+    listed = subjects.with_any(FAMILY_COLUMNS)
+    missing = sorted(set(in_folder).intersection(joined.values) - listed)
+    if missing:
+        left_out["subjects: in no table of families"] = missing
+    return [subject for subject in in_folder if subject in listed]
+
+
+def _facts(joined: Joined, subjects: Sequence[str], column: str, faults: list[str]) -> dict[str, Facts]:
+    """Label, age and sex of each subject without a fault; nothing is known of one that is in no table."""
     facts = {}
-    for subject in in_folder:
+    for subject in subjects:
         if subject in joined.faults:
             faults.append(joined.faults[subject])
-        elif outsiders or subject in joined.values:
-            values = joined.values.get(subject, {})
-            try:
-                facts[subject] = Facts(values.get(column), _age(subject, values), _sex(subject, values))
-            except DatalistError as error:
-                faults.append(str(error))
+            continue
+        values = joined.values.get(subject, {})
+        try:
+            facts[subject] = Facts(values.get(column), _age(subject, values), _sex(subject, values))
+        except DatalistError as error:
+            faults.append(str(error))
     return facts
 
 

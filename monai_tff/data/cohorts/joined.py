@@ -63,6 +63,11 @@ class SubjectTables:
         """Whether one of the tables has a column of this name."""
         return any(column in columns for _, columns in self._tables)
 
+    def with_any(self, wanted: Sequence[str]) -> set[str]:
+        """IDs of the subjects in a table that has one of these columns, blank or not."""
+        tables = [columns for _, columns in self._tables if any(name in columns for name in wanted)]
+        return {self._read_id(cell) for columns in tables for cell in columns[self.id_column] if not is_missing(cell)}
+
     def need(self, column: str) -> None:
         """Refuses a column that none of the tables has.
 

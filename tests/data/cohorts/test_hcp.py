@@ -166,6 +166,20 @@ def test_allowing_unknown_families_keeps_those_that_are_known(root: Path, tmp_pa
     assert read_hcp(root, "sex", tables=tables(tmp_path), allow_unknown_families=True).allowed == ["unknown families"]
 
 
+def test_who_is_in_no_table_of_families_is_left_out_unless_allowed(root: Path, tmp_path: Path) -> None:
+    restricted, unrestricted = tables(tmp_path)
+    # an older restricted table does not have everybody: 101006 may be the sister of anybody
+    lines = [line for line in restricted.read_text().splitlines() if not line.startswith("101006")]
+    restricted.write_text("\n".join(lines) + "\n")
+    found = read_hcp(root, "sex", tables=[restricted, unrestricted], session="REST1")
+    assert {record["subject"] for record in (*found.records, *found.unlabelled)} == {"100206", "100307"}
+    assert found.left_out["subjects: in no table of families"] == ["101006"]
+    allowed = read_hcp(root, "sex", tables=[restricted, unrestricted], session="REST1", allow_unknown_families=True)
+    assert {r["subject"]: r["group"] for r in allowed.records}["101006"] == "sub-101006"
+    assert allowed.allowed == ["unknown families"]
+    assert "subjects: in no table of families" not in allowed.left_out
+
+
 def test_old_releases_have_no_family_column_and_relatives_without_scan_link(root: Path, tmp_path: Path) -> None:
     """100206 and 100307 share nobody, but both share someone with 100408, who has no scan."""
     ids = {"100206": ("1", "2"), "100307": ("3", "4"), "100408": ("1", "4"), "101006": ("4", "9"), "101107": ("", "")}
