@@ -42,8 +42,8 @@ def check(
     from monai_tff.data.quality_report import report_files, write_report
 
     settings = read_dataset_layers(options.layer_paths(layer))
-    listed = _place(datalist, settings, "datalist", "the argument DATALIST")
-    folder = _place(dataset_dir, settings, "dataset_dir", "--dataset-dir")
+    listed = options.place_of(datalist, settings, "datalist", "the argument DATALIST")
+    folder = options.place_of(dataset_dir, settings, "dataset_dir", "--dataset-dir")
     files = report_files(f"{listed.stem}_check" if output is None else output, listed)
     images = [folder / record["image"] for _, record in scans_of(listed)]
     with _progress(images) as on_scan:
@@ -58,14 +58,6 @@ def check(
         console.print(f"Written to {file}", markup=False, highlight=False, soft_wrap=True)
     if report.must_fix:
         raise typer.Exit(1)
-
-
-def _place(given: Path | None, layer: dict[str, Any], key: str, option: str) -> Path:
-    from monai_tff.errors import ConfigError
-
-    if given is None and layer.get(key) is None:
-        raise ConfigError(f"{key}: neither {option} nor a layer says where it is; give one of them.")
-    return given if given is not None else Path(layer[key])
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -91,3 +91,22 @@ def layer_paths(layers: Sequence[str] | None) -> list[Path]:
     from monai_tff.resources import shipped_path
 
     return [shipped_path(layer, Path.cwd()) for layer in layers or ()]
+
+
+def place_of(given: Path | None, layer: Mapping[str, Any], key: str, option: str) -> Path:
+    """A file or folder that an argument names, or else a dataset layer.
+
+    Args:
+        given: the argument.
+        layer: from `read_dataset_layers`.
+        key: of the layer.
+        option: what the argument is called, for the message.
+
+    Raises:
+        ConfigError: where neither says it.
+    """
+    from monai_tff.errors import ConfigError
+
+    if given is None and layer.get(key) is None:
+        raise ConfigError(f"{key}: neither {option} nor a layer says where it is; give one of them.")
+    return given if given is not None else Path(layer[key])

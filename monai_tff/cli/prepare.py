@@ -70,9 +70,9 @@ def _job(given: Mapping[str, Any]) -> tuple[list[dict[str, Any]], Path, InputCon
     from monai_tff.data.quality_workers import usable_cores
 
     settings = read_dataset_layers(options.layer_paths(given["layer"]))
-    datalist = _place(given["datalist"], settings, "datalist", "the argument DATALIST")
-    folder = _place(given["dataset_dir"], settings, "dataset_dir", "--dataset-dir")
-    packed_dir = _place(given["output"], settings, "packed_dir", "--output")
+    datalist = options.place_of(given["datalist"], settings, "datalist", "the argument DATALIST")
+    folder = options.place_of(given["dataset_dir"], settings, "dataset_dir", "--dataset-dir")
+    packed_dir = options.place_of(given["output"], settings, "packed_dir", "--output")
     packing = {
         "encoding": given["encoding"] or settings.get("encoding", "int16"),
         "reader": settings.get("reader"),
@@ -91,14 +91,6 @@ def _pack(given: Mapping[str, Any]) -> Callable[..., list[PreparedScan]]:
     from monai_tff.data.cluster import prepare_on_cluster
 
     return partial(prepare_on_cluster, scheduler=given["scheduler"])
-
-
-def _place(given: Path | None, layer: Mapping[str, Any], key: str, option: str) -> Path:
-    from monai_tff.errors import ConfigError
-
-    if given is None and layer.get(key) is None:
-        raise ConfigError(f"{key}: neither {option} nor a layer says where it is; give one of them.")
-    return given if given is not None else Path(layer[key])
 
 
 def _records(datalist: Path, dataset_dir: Path, packed_dir: Path) -> list[dict[str, Any]]:
