@@ -61,6 +61,27 @@ def parse_denoising(text: str) -> str | None:
     return text.removeprefix(CLEANING) if text.startswith(CLEANING) else None
 
 
+def confounds_table(denoising: str, image: str | os.PathLike[str], given: str | os.PathLike[str] | None) -> Path | None:
+    """The table of confounds that is used for a scan.
+
+    Args:
+        denoising: of the contract.
+        image: the scan.
+        given: table that its record names.
+
+    Returns:
+        That table, else the one beside the scan; None without, or where nothing is left to clean.
+    """
+    if parse_denoising(denoising) is None:
+        return None
+    if given is not None:
+        return Path(given)
+    # the readers of cohorts import what loads scans
+    from monai_tff.data.cohorts.motion import find_confounds
+
+    return find_confounds(image)
+
+
 def denoised(
     frames: StoredFrames,
     voxels: torch.Tensor,
@@ -118,7 +139,7 @@ def _regressors(
     trim: int,
 ) -> np.ndarray:
     """Regressors of the trimmed frames, float64 [count, R]."""
-    confounds = _sibling(image) if confounds is None else confounds
+    confounds = confounds_table(CLEANING + strategy, image, confounds)
     if confounds is None:
         raise ScanError(
             f"{image}: there are no confounds, expected a table of fMRIPrep for denoising: {CLEANING}{strategy}; put "
@@ -134,13 +155,6 @@ def _regressors(
             f"{image}, expected more frames than that; use a longer scan or denoising: none."
         )
     return regressors
-
-
-def _sibling(image: Path) -> Path | None:
-    # the readers of cohorts import what loads scans
-    from monai_tff.data.cohorts.motion import find_confounds
-
-    return find_confounds(image)
 
 
 def _clean(signals: np.ndarray, regressors: np.ndarray) -> np.ndarray:

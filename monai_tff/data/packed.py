@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from monai_tff.contract import InputContract
+from monai_tff.contract import CLEANING, InputContract
 from monai_tff.data.bids_names import split_extension
 from monai_tff.data.packed_file import ValueRuns, check_checksum, facts_in, read_facts, write_packed_file
 from monai_tff.data.packed_numbers import ENCODINGS
@@ -70,7 +70,7 @@ class PackedName:
             "encoding": encoding_of(self.encoding),
             "reader": self.reader or "NibabelReader",
             "mask": self.mask,
-            "confounds": None if self.contract.denoising in ("none", "fix") else self.confounds,
+            "confounds": self.confounds if self.contract.denoising.startswith(CLEANING) else None,
         }
 
     def path(self, packed_dir: str | os.PathLike[str]) -> Path:

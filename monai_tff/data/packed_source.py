@@ -24,7 +24,13 @@ Path_ = str | os.PathLike[str]
 
 
 def describe_source(
-    image: Path_, scan: str, header: ScanHeader, content: str, mask: Path_ | None, repetition_time: float | None
+    image: Path_,
+    scan: str,
+    header: ScanHeader,
+    content: str,
+    mask: Path_ | None,
+    repetition_time: float | None,
+    confounds: Path_ | None = None,
 ) -> dict[str, Any]:
     """Facts about a scan's files that a later look compares.
 
@@ -35,9 +41,11 @@ def describe_source(
         content: its content hash.
         mask: the mask file that is used, None without.
         repetition_time: seconds, of the record; None without.
+        confounds: the table of confounds that are removed, None without.
 
     Returns:
-        Name, size, time of change and content of the scan, its header, and the same of the mask; no absolute path.
+        Name, size, time of change and content of the scan, its header, and the same of mask and table; no absolute
+        path.
     """
     return {
         "name": scan,
@@ -45,7 +53,8 @@ def describe_source(
         "content": content,
         "header": _header_facts(header),
         "repetition_time": repetition_time,
-        "mask": None if mask is None else {"name": _beside(mask, image), **_state(mask), "content": _file_hash(mask)},
+        "mask": _companion(mask, image),
+        "confounds": _companion(confounds, image),
     }
 
 
@@ -71,10 +80,9 @@ def stale_reason(source: Mapping[str, Any], image: Path_, contract: InputContrac
         if content_hash(image, header) != source["content"]:
             return "the voxels of its scan have changed"
     mask = source["mask"]
-    if mask is not None:
-        path = os.path.join(os.path.dirname(image), mask["name"])
-        if os.path.isfile(path) and not _same_state(mask, path) and _file_hash(path) != mask["content"]:
-            return "its mask has changed"
+    for companion, words in ((mask, "its mask"), (source["confounds"], "its table of confounds")):
+        if companion is not None and _has_changed(companion, image):
+            return f"{words} has changed"
     if contract.mask == "auto" and name.mask is None:
         found = find_mask(image, header or read_header(image))
         if found is not None and (mask is None or mask["name"] != _beside(found, image)):
@@ -128,6 +136,17 @@ def open_prepared(
 
 def _beside(path: Path_, image: Path_) -> str:
     return Path(os.path.relpath(path, os.path.dirname(os.path.abspath(image)))).as_posix()
+
+
+def _companion(path: Path_ | None, image: Path_) -> dict[str, Any] | None:
+    """Facts about a file that belongs to a scan."""
+    return None if path is None else {"name": _beside(path, image), **_state(path), "content": _file_hash(path)}
+
+
+def _has_changed(companion: Mapping[str, Any], image: Path_) -> bool:
+    """Whether a file that belongs to a scan is another one now; one that is gone has not changed."""
+    path = os.path.join(os.path.dirname(image), companion["name"])
+    return os.path.isfile(path) and not _same_state(companion, path) and _file_hash(path) != companion["content"]
 
 
 def _state(path: Path_) -> dict[str, int]:

@@ -16,6 +16,7 @@ import torch
 from monai_tff.contract import InputContract
 from monai_tff.data.checking import check_header
 from monai_tff.data.content import VoxelHash, content_hash
+from monai_tff.data.denoising import confounds_table
 from monai_tff.data.frames import StoredFrames, columns_in_file, stored_zero
 from monai_tff.data.header import ScanHeader, read_header
 from monai_tff.data.loading import DEFAULT_READER, read_frames
@@ -171,10 +172,11 @@ def _pack(record: Record, name: PackedName, path: Path) -> int:
             **numbers.fields(),
         )
         used = mask or find_mask(image, header) if contract.mask == "auto" else None
+        table = confounds_table(contract.denoising, image, record.get("confounds"))
         facts = {
             "contract": contract.to_dict(),
             "parameters": name.parameters(),
-            "source": describe_source(image, name.scan, header, content, used, record.get("tr")),
+            "source": describe_source(image, name.scan, header, content, used, record.get("tr"), table),
             "mask_source": selection.origin,
         }
         return write_packed(path, scan, facts, ValueRuns(numbers.dtype, (len(frames), len(voxels)), runs))

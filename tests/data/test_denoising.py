@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -193,6 +194,13 @@ def test_loaded_and_packed_scans_are_cleaned_alike(tmp_path: Path, extension: st
     assert (result.status, result.sentence) == ("packed", "")
     (file,) = (tmp_path / "packed").iterdir()
     torch.testing.assert_close(open_packed(file).unpack(), loaded.unpack(), rtol=0, atol=0)
+    lines = confounds.read_text().splitlines()
+    confounds.write_text("\n".join([*lines[:9], *lines[:8:-1]]) + "\n")
+    os.utime(confounds, ns=(0, 10**18))
+    with pytest.raises(ScanError, match="its table of confounds has changed since it was packed"):
+        LoadScand("image", contract, packed_dir=str(tmp_path / "packed"))(record)
+    assert prepare_scan(record, tmp_path / "packed", contract).status == "packed"
+    assert not torch.equal(open_packed(file).unpack(), loaded.unpack())
 
 
 def test_a_scan_without_its_table_is_left_out_with_a_sentence(tmp_path: Path) -> None:

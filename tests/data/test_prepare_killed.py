@@ -62,15 +62,19 @@ def test_files_are_right_or_absent_after_50_kills(run_prepare: Callable, tmp_pat
     assert len(clean) == 6
     seconds = finish(run_prepare(tmp_path / "timed"))
     folder, generator = tmp_path / "packed", random.Random(11)
-    interrupted = completed = 0
-    for _ in range(KILLS):
+    interrupted = completed = kills = rounds = 0
+    # a kill counts if it met a writer at work; on a busy machine some come too late
+    while kills < KILLS and rounds < 4 * KILLS:
+        rounds += 1
         writers = [run_prepare(folder) for _ in range(2)]
         time.sleep(generator.uniform(0, seconds))
         for writer in writers:
             os.kill(writer.pid, signal.SIGKILL)
         for writer in writers:
             writer.join()
-            interrupted += writer.exitcode == -signal.SIGKILL
+        met = sum(writer.exitcode == -signal.SIGKILL for writer in writers)
+        interrupted += met
+        kills += met > 0
         found = packed(folder)
         assert found.items() <= clean.items()
         for name in found:
@@ -80,8 +84,10 @@ def test_files_are_right_or_absent_after_50_kills(run_prepare: Callable, tmp_pat
         # something must be left to do for the next two
         for name in generator.sample(sorted(found), k=len(found) // 2):
             (folder / name).unlink()
+    assert kills == KILLS
+    # often both were at work, and mostly something was left to do
     assert interrupted > KILLS
-    assert completed < KILLS
+    assert completed < rounds
     finish(run_prepare(folder))
     assert packed(folder) == clean
     # what the killed ones left behind is gone too
