@@ -101,28 +101,6 @@ def duplicate_contents(records: Sequence[Record]) -> list[list[Record]]:
     return [same for same in found.values() if len(same) > 1]
 
 
-def merge_duplicate_groups(records: Sequence[Record]) -> list[Record]:
-    """Puts scans with the same voxels into one group with all that their groups hold, so that no split parts them.
-
-    Args:
-        records: with `group` and `content`; they are not changed.
-
-    Returns:
-        Copies of the records in their order; merged groups have the first of their names.
-    """
-    leader = {record["group"]: record["group"] for record in records}
-
-    def leader_of(group: str) -> str:
-        while leader[group] != group:
-            group = leader[group]
-        return group
-
-    for same in duplicate_contents(records):
-        leaders = sorted({leader_of(record["group"]) for record in same})
-        leader.update(dict.fromkeys(leaders, leaders[0]))
-    return [{**record, "group": leader_of(record["group"])} for record in records]
-
-
 def join_unlabelled(
     sections: Mapping[str, Sequence[Record]], unlabelled: Sequence[Record], held_out_site: str | None = None
 ) -> tuple[list[Record], list[Record]]:

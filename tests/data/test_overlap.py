@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from monai_tff.data.overlap import (
     check_no_overlap,
     duplicate_contents,
     join_unlabelled,
-    merge_duplicate_groups,
     split_hash,
 )
 from monai_tff.errors import DatalistError
@@ -107,25 +105,6 @@ def test_scans_with_the_same_voxels_are_found() -> None:
     records += [record("E", content="x"), record("F", content="z"), record("G", content="x")]
     assert duplicate_contents(records) == [[records[0], records[5], records[7]], [records[1], records[4]]]
     assert duplicate_contents(records[:4]) == []
-
-
-def test_groups_with_the_same_voxels_become_one() -> None:
-    records = [
-        record("A", group="g3", content="x"),
-        record("B", group="g2", content="x"),
-        record("B", 2, group="g2", content="y"),
-        record("C", group="g1", content="y"),
-        record("D", group="g1"),
-        record("E", group="g4", content="z"),
-    ]
-    merged = merge_duplicate_groups(records)
-    assert [item["group"] for item in merged] == ["g1"] * 5 + ["g4"]
-    assert [item["group"] for item in records] == ["g3", "g2", "g2", "g1", "g1", "g4"]
-    assert [item["image"] for item in merged] == [item["image"] for item in records]
-    check_groups(merged)
-    for seed in range(5):
-        shuffled = random.Random(seed).sample(records, len(records))
-        assert {item["group"] for item in merge_duplicate_groups(shuffled)} == {"g1", "g4"}
 
 
 def test_unlabelled_scans_of_tested_subjects_may_not_join() -> None:
