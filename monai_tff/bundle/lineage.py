@@ -196,7 +196,8 @@ def _refuse_names(phase: Phase, datalist: Mapping[str, Any], source: str) -> Non
             found = f"group {record['group']} of subject {record['subject']} of the test set"
         else:
             continue
-        raise _overlap(phase, source, f"{found} was seen")
+        another = f"; if the scans are of another cohort named {datalist['name']}, build its datalist with --name"
+        raise _overlap(phase, source, f"{found} was seen", another)
 
 
 def _refuse_contents(phase: Phase, datalist: Mapping[str, Any], source: str) -> None:
@@ -214,10 +215,10 @@ def _refuse_contents(phase: Phase, datalist: Mapping[str, Any], source: str) -> 
             )
 
 
-def _overlap(phase: Phase, source: str, found: str) -> DatalistError:
+def _overlap(phase: Phase, source: str, found: str, way_out: str = "") -> DatalistError:
     return DatalistError(
         f"{source}: {found} in the phase '{phase['phase']}' of these weights, expected no overlap; use the split of "
-        "that phase, or weights that never saw the test subjects."
+        f"that phase, or weights that never saw the test subjects{way_out}."
     )
 
 

@@ -24,6 +24,10 @@ def datalist(
     target: options.TargetName,
     cohort: options.Kind = "bids",
     output: options.Output = Path("datalist.json"),
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the cohort, within which subjects are compared with those that weights have seen."),
+    ] = None,
     kind: options.TargetKind = None,
     classes: options.Classes = None,
     ratios: options.Ratios = "0.7,0.15,0.15",
@@ -120,6 +124,7 @@ def _write(cohort: Cohort, plan: SplitPlan, given: Mapping[str, Any]) -> None:
         kind=given["kind"],
         classes=options.words_of(given["classes"]) if given["classes"] is not None else None,
         mask=given["mask"],
+        name=given["name"],
         pretrain_unlabelled=given["pretrain_unlabelled"],
         content=not given["no_content"],
         workers=given["workers"],

@@ -126,6 +126,15 @@ def test_what_was_seen_is_named(tested: dict[str, Any], named: str) -> None:
         refuse_overlap(lineage, datalist([record("05", "d", "c05"), tested]), "w.pt")
 
 
+def test_the_way_out_of_two_cohorts_with_one_name_is_named() -> None:
+    lineage = [lineage_entry("transformer", datalist([]))]
+    with pytest.raises(DatalistError, match=r"another cohort named cohort, build its datalist with --name\.$"):
+        refuse_overlap(lineage, datalist([record("03", "z", "c77")]), "w.pt")
+    # the same voxels are the same scan, whatever the cohort is called
+    with pytest.raises(DatalistError, match=r"never saw the test subjects\.$"):
+        refuse_overlap(lineage, datalist([record("09", "z", "c02")]), "w.pt")
+
+
 def test_run_2_of_a_subject_is_refused_where_run_1_was_seen() -> None:
     """In a cohort of the same name by the subject; under any other name and ID by content."""
     lineage = [lineage_entry("autoencoder", datalist([], others=[other("01", "c01-2"), other("03", "c03-2")]))]

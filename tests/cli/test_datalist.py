@@ -74,6 +74,13 @@ def test_a_regression_is_summed_up_with_mean_and_range(cohort: Path, tmp_path: P
     assert ["training", "0", "0", "0", "-", "-"] in lines
 
 
+def test_a_cohort_can_be_given_a_name(cohort: Path, tmp_path: Path) -> None:
+    # folders of two cohorts may have one name, and their subjects the same IDs
+    result = invoke(cohort, "--target", "sex", "--output", tmp_path / "sex.json", "--name", "other study")
+    assert result.exit_code == 0, result.output
+    assert load_datalist(tmp_path / "sex.json")["name"] == "other study"
+
+
 def test_choices_reach_the_datalist(cohort: Path, tmp_path: Path) -> None:
     (cohort / "participants.tsv").rename(tmp_path / "labels.tsv")
     options = ["--classes", "C, A", "--table", tmp_path / "labels.tsv", "--task", "rest", "--mask", "nonzero"]
