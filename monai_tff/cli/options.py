@@ -58,7 +58,9 @@ StratifySite = Annotated[bool, typer.Option("--stratify-site", help="Spread the 
 Mask = Annotated[
     Literal["auto", "nonzero"], typer.Option(help="auto: note the mask beside each scan; nonzero: note none.")
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes; default one for each core.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Threads that hash scans; default one for each core, 16 at most.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="JSON file to write.")]
 Layers = Annotated[

@@ -106,7 +106,7 @@ def build_datalists(
         name: of the cohort; if None the folder's name, of a derivative that of its dataset.
         pretrain_unlabelled: let scans without a label, or of other classes, join phases 1 and 2.
         content: hash the voxels of every scan, so that the same data under two names is found; reads every scan.
-        workers: processes that hash; None for one per core.
+        workers: threads that hash; None for one per core, 16 at most.
         progress: whether to show progress bars.
 
     Returns:
