@@ -42,6 +42,9 @@ INDIVIDUAL_SPACES = (
 )
 """Values of `space` that are the subject's own space: two subjects are not registered to each other there."""
 
+UNREGISTERED = "unregistered scans"
+"""What `Cohort.allowed` says where scans that are in no template's space were allowed."""
+
 Scans = dict[str, BidsName]
 """Path of a scan relative to the folder, with `/`, and the parts of its name."""
 

@@ -8,11 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from monai_tff.data.bids_names import BidsName, parse_name, without_prefix
-from monai_tff.data.cohorts.bids_scans import Scans, is_registered
+from monai_tff.data.cohorts.bids_scans import UNREGISTERED, Scans, is_registered
 from monai_tff.errors import DatalistError
-
-UNREGISTERED = "unregistered scans"
-"""What `allow_unregistered` writes into the datalist."""
 
 _SESSION_FOLDER = re.compile(r"(OAS3\d+)_MR_(d\d+)", re.IGNORECASE)
 _BIDS_FOLDER = re.compile(r"(?:sub-(OAS3\d+)|ses-(d\d+))", re.IGNORECASE)

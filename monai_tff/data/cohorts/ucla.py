@@ -8,11 +8,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 from monai_tff.data.bids_names import BidsName, without_prefix
-from monai_tff.data.cohorts.bids_scans import is_registered, motion_facts, other_scans, sorted_reasons
+from monai_tff.data.cohorts.bids_scans import (
+    UNREGISTERED,
+    Scans,
+    is_registered,
+    motion_facts,
+    other_scans,
+    sorted_reasons,
+)
 from monai_tff.data.cohorts.bids_tables import PARTICIPANTS, dataset_roots
 from monai_tff.data.cohorts.cohort import Cohort
 from monai_tff.data.cohorts.joined import Joined, SubjectTables
-from monai_tff.data.cohorts.ucla_scans import UNREGISTERED, Scans, choose_ucla_scans, find_ucla_scans
+from monai_tff.data.cohorts.ucla_scans import choose_ucla_scans, find_ucla_scans
 from monai_tff.data.records import Record, make_record
 from monai_tff.data.targets import as_number, canonical
 from monai_tff.errors import DatalistError

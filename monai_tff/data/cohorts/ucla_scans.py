@@ -7,17 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from monai_tff.data.bids_names import NIFTI_EXTENSIONS, BidsName, parse_name, without_prefix
-from monai_tff.data.cohorts.bids_scans import is_registered
+from monai_tff.data.cohorts.bids_scans import Scans, is_registered
 from monai_tff.errors import DatalistError
 
 DERIVATIVE = "derivatives/fmriprep"
 SPACE = "MNI152NLin2009cAsym"
 """The template that the published derivative is in; other spaces of it are not chosen unless they are asked for."""
-
-UNREGISTERED = "unregistered scans"
-"""What `Cohort.allowed` says where scans in no common space were allowed."""
-
-Scans = dict[str, BidsName]
 
 
 def find_ucla_scans(root: Path, left_out: dict[str, list[str]]) -> Scans:
