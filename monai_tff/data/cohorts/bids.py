@@ -15,6 +15,7 @@ from monai_tff.data.cohorts.bids_scans import (
     check_folder,
     choose_scans,
     entity_filters,
+    misplaced,
     motion_facts,
     other_scans,
     refuse_only_faults,
@@ -100,7 +101,7 @@ def _joined(
     for path, name in scans.items():
         subject, session = name.entities["sub"], name.entities.get("ses")
         row = labels.row(subject, session)
-        wrong = labels.disagreement(subject, session)
+        wrong = misplaced(path, name) or labels.disagreement(subject, session)
         if wrong is not None:
             faults[wrong] = None
             continue

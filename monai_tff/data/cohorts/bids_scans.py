@@ -152,6 +152,21 @@ def other_scans(found: Mapping[str, BidsName], records: Sequence[Record]) -> lis
     ]
 
 
+def misplaced(path: str, name: BidsName) -> str | None:
+    """A sentence where a scan lies in the folder of another subject or session, else None: one of the two is wrong.
+
+    Args:
+        path: of the scan, relative to the folder of the cohort.
+        name: its parts.
+    """
+    for key, word in (("sub", "subject"), ("ses", "session")):
+        own = f"{key}-{name.entities.get(key)}"
+        others = [part for part in path.split("/")[:-1] if part.startswith(f"{key}-") and part != own]
+        if key in name.entities and others:
+            return f"{path}: is named {own} and lies in the folder {others[0]}, expected one {word}; move or rename it."
+    return None
+
+
 def motion_facts(root: Path, image: str) -> dict[str, Any]:
     """The keys of a record that the confounds beside a scan give: `confounds`, `motion`, `motion_kind`.
 

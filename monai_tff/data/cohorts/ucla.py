@@ -12,6 +12,7 @@ from monai_tff.data.cohorts.bids_scans import (
     UNREGISTERED,
     Scans,
     is_registered,
+    misplaced,
     motion_facts,
     other_scans,
     sorted_reasons,
@@ -178,6 +179,10 @@ def _cohort(
     for path, name in scans.items():
         subject = name.entities["sub"]
         if subject not in facts:
+            continue
+        wrong = misplaced(path, name)
+        if wrong is not None:
+            faults.append(wrong)
             continue
         try:
             records.append(_record(root, path, name, facts[subject]))

@@ -211,6 +211,22 @@ def test_runs_that_differ_in_direction_are_two_runs(tmp_path: Path) -> None:
     assert len(read_bids(root, "sex").records) == 2
 
 
+def test_scans_in_the_folder_of_another_subject_or_session_are_faults(tmp_path: Path) -> None:
+    root = tree(
+        tmp_path, "sub-1_ses-a_task-rest", "sub-2_ses-a_task-rest", table=("participant_id\tsex", "1\tF", "2\tM")
+    )
+    wrong = "sub-1/ses-a/func/sub-2_ses-b_task-rest_bold.nii.gz"
+    later = "sub-2/ses-a/func/sub-2_ses-c_task-rest_bold.nii.gz"
+    for path in (wrong, later):
+        (root / path).touch()
+    found = read_bids(root, "sex")
+    assert [record["subject"] for record in found.records] == ["1", "2"]
+    assert found.faults == [
+        f"{wrong}: is named sub-2 and lies in the folder sub-1, expected one subject; move or rename it.",
+        f"{later}: is named ses-c and lies in the folder ses-a, expected one session; move or rename it.",
+    ]
+
+
 def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
     tree(tmp_path / "store", "sub-1_task-rest")
     root = tmp_path / "study"

@@ -241,6 +241,14 @@ def test_missing_values_and_faults_leave_the_rest(root: Path) -> None:
     assert "10159" in {r["subject"] for r in read_ucla(root, "age").records}
 
 
+def test_a_scan_in_the_folder_of_another_subject_is_a_fault(root: Path) -> None:
+    folder = root / "derivatives" / "fmriprep" / "sub-10159" / "func"
+    (folder / f"sub-10299_task-rest_{PREPROCESSED}.nii.gz").touch()
+    found = read_ucla(root, "diagnosis")
+    assert "10299" not in {record["subject"] for record in (*found.records, *found.unlabelled)}
+    assert [fault for fault in found.faults if "is named sub-10299 and lies in the folder sub-10159" in fault]
+
+
 def test_raw_scans_must_be_allowed(root: Path, tmp_path: Path) -> None:
     (root / "derivatives").rename(tmp_path / "derivatives")
     message = r"the 2 scans of the task rest are raw, expected sub-\*/func/.*_preproc\.nii\.gz.*--allow-unregistered"
