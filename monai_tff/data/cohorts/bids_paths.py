@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from monai_tff.data.bids_names import NIFTI_EXTENSIONS, parse_name
+from monai_tff.data.bids_names import NIFTI_EXTENSIONS, parse_name, without_zeros
 from monai_tff.data.cohorts.bids_scans import fits
 from monai_tff.data.cohorts.table import Row, read_rows
 from monai_tff.errors import DatalistError
@@ -21,7 +21,7 @@ class ListedScans:
         not_chosen: of scans whose file names say something else than what was asked for.
         left_out: names by reason.
         faults: a sentence for a path that is not there, that is no NIfTI file or outside of the folder, a scan with
-            two labels, a subject with two families.
+            two labels, a subject with two families or two ways of writing its ID.
     """
 
     rows: dict[str, Row] = dataclasses.field(default_factory=dict)
@@ -65,10 +65,10 @@ def listed_scans(
             faults.setdefault(image, fault)
         else:
             (found.rows if fits(parse_name(image), filters) else found.not_chosen)[image] = row
-    several = dict(_several_families(all_rows))
+    several = {**dict(_several_families(all_rows)), **dict(_several_spellings(all_rows))}
     found.rows = {i: row for i, row in found.rows.items() if i not in faults and row.subject not in several}
     found.left_out["scans: not chosen"] = list(found.not_chosen)
-    found.faults = [f"{table}: {sentence}." for sentence in (*faults.values(), *several.values())]
+    found.faults = [f"{table}: {sentence}." for sentence in dict.fromkeys((*faults.values(), *several.values()))]
     if not found.rows:
         raise DatalistError(
             f"{table}: the column '{path_column}' names no scan under {root} that can be used, expected paths such as "
@@ -104,3 +104,14 @@ def _several_families(rows: list[Row]) -> Iterator[tuple[str, str]]:
         if row.family is not None and families.setdefault(row.subject, row.family) != row.family:
             sentence = f"{row.subject} is in the families {families[row.subject]} and {row.family}, expected one"
             yield row.subject, f"{sentence}; correct the table"
+
+
+def _several_spellings(rows: list[Row]) -> Iterator[tuple[str, str]]:
+    """IDs that are equal but for leading zeros: as two subjects, one person could be in training and in test."""
+    spellings: dict[str, dict[str, None]] = {}
+    for row in rows:
+        spellings.setdefault(without_zeros(row.subject), {})[row.subject] = None
+    for subjects in spellings.values():
+        for subject in subjects if len(subjects) > 1 else ():
+            sentence = f"{' and '.join(subjects)} may be one subject, expected IDs that are written alike"
+            yield subject, f"{sentence}; correct the table"

@@ -114,3 +114,15 @@ def test_a_missing_column_is_named(root: Path) -> None:
     table = labels(root, "1,a/one.nii.gz,a", header="ID,path,dx")
     with pytest.raises(DatalistError, match=r"labels\.csv: has no column 'file', found ID, path, dx"):
         read(root, table)
+
+
+def test_an_id_that_is_written_in_two_ways_is_a_fault(tmp_path: Path) -> None:
+    for name in ("a.nii", "b.nii", "c.nii", "d.nii"):
+        (tmp_path / name).touch()
+    table = tmp_path / "t.csv"
+    table.write_text("participant_id,file,dx\n1,a.nii,A\nsub-01,b.nii,A\n2,c.nii,B\n3,d.nii,A\n")
+    found = read_bids(tmp_path, "dx", tables=[table], path_column="file")
+    assert [record["subject"] for record in found.records] == ["2", "3"]
+    assert found.faults == [
+        f"{table}: 1 and 01 may be one subject, expected IDs that are written alike; correct the table."
+    ]
