@@ -65,8 +65,7 @@ def prepare_scans(
     )
     run = _Run(records, work, on_done)
     if workers == 0:
-        for number, record in enumerate(records):
-            run.done(number, work(record))
+        run.without_workers()
     else:
         run.with_workers(workers)
     return [run.results[number] for number in range(len(records))]
@@ -92,6 +91,16 @@ class _Run:
         self.results[number] = result
         if self._on_done is not None:
             self._on_done(result)
+
+    def without_workers(self) -> None:
+        """Packs everything that waits in this process."""
+        while self._waiting:
+            number, record = self._waiting.popleft()
+            try:
+                result = self._work(record)
+            except Exception as error:  # one scan that breaks a library must not end the others
+                result = unforeseen(record, error)
+            self.done(number, result)
 
     def with_workers(self, workers: int) -> None:
         """Packs everything that waits; a pool that broke is followed by a new one."""

@@ -68,6 +68,13 @@ def test_scans_of_killed_workers_are_redone(records, tmp_path, monkeypatch, work
     assert sorted(result.scan for result in told) == [record["scan"] for record in records]
 
 
+def test_what_nobody_foresaw_does_not_stop_the_others_without_workers(records, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepare, "prepare_scan", work_that_dies)
+    results = prepare_scans(records[4:], tmp_path / "packed", CONTRACT, workers=0)
+    assert [result.status for result in results] == ["packed", "failed", "packed"]
+    assert results[1].sentence.endswith("run-5.nii.gz: RuntimeError: no memory for a buffer")
+
+
 # 2: the workers that users get, whose server imports everything first (some seconds)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_broken_scan_does_not_stop_the_others(records, tmp_path, workers):
