@@ -13,6 +13,9 @@ from monai_tff.data.bids_names import NIFTI_EXTENSIONS, split_extension
 from monai_tff.data.header import ScanHeader, open_nifti
 from monai_tff.errors import ScanError
 
+NONZERO_SHARE = (0.10, 0.90)
+"""Share of the grid within which nonzero voxels can be a brain: fewer is a damaged scan, more is no background."""
+
 CORNER_TOLERANCE = 0.05
 """Largest distance between corners of two grids that count as equal, in voxels: header rounding, not another grid."""
 

@@ -15,11 +15,8 @@ import torch
 from monai_tff.contract import MASK_POLICIES
 from monai_tff.data.frames import StoredFrames
 from monai_tff.data.header import ScanHeader, open_nifti, voxel_size_of
-from monai_tff.data.mask_files import check_mask_grid
+from monai_tff.data.mask_files import NONZERO_SHARE, check_mask_grid
 from monai_tff.errors import ConfigError, ScanError
-
-NONZERO_SHARE = (0.10, 0.90)
-"""Share of the grid within which nonzero voxels can be a brain: fewer is a damaged scan, more is no background."""
 
 OPENING_MM = 6.0
 """How far the estimate is opened: nilearn's two steps at 3 mm. At 12 mm two steps would eat most of a brain."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from monai_tff.contract import TR_TOLERANCE, InputContract
 from monai_tff.data.header import ScanHeader
+from monai_tff.data.mask_files import NONZERO_SHARE
 from monai_tff.data.quality_facts import ScanFacts
 from monai_tff.errors import ContractError
 
@@ -16,9 +17,6 @@ LEVELS = (MUST_FIX, NOTE)
 
 MASK_SHARE = (0.02, 0.9)
 """Share of the grid that a brain's mask can have."""
-
-NONZERO_SHARE = (0.10, 0.90)
-"""Share of the grid that voxels which are not 0 must have to be taken as the mask, see `choose_mask`."""
 
 LARGEST_EMPTY_SHARE = 0.05
 """Share of the brain's voxels without signal that is more than rounding at its edge."""
