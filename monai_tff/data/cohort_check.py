@@ -12,10 +12,10 @@ from monai_tff.data.checking import check_header
 from monai_tff.data.datalist import UNLABELLED, load_datalist, load_records
 from monai_tff.data.header import read_header
 from monai_tff.data.mask_files import check_mask_grid, find_mask
-from monai_tff.data.packed import PackedName
+from monai_tff.data.packed import PackedName, read_packed_facts
 from monai_tff.data.packed_source import open_prepared
 from monai_tff.data.splits import SECTIONS
-from monai_tff.errors import ContractError, UserError
+from monai_tff.errors import ContractError, ScanError, UserError
 
 _THREADS = 8
 """Headers are read in threads: on a network file system the time goes into waiting."""
@@ -84,10 +84,10 @@ def check_headers(
     """Checks all scans of a datalist as far as their headers go, so that a run does not fail hours later.
 
     Missing files, 3D files, grid after the crop, voxel size, frames, repetition time, and the grids of masks; of packed
-    scans that they are there, whole, and of their sources.
+    scans that they are there, whole, and of their sources, by content where the record has it.
 
     Args:
-        records: with the path of the scan under `key` and optionally `tr` (seconds) and `mask` (a path).
+        records: with the path of the scan under `key` and optionally `tr` (seconds), `mask` (a path) and `content`.
         contract: what the network expects.
         key: key of the scan.
         packed_dir: folder of packed scans, None where the scans themselves are read.
@@ -148,3 +148,11 @@ def _check_packed(
         confounds=record.get("confounds"),
     )
     open_prepared(name, packed_dir, record[key], repetition_time=record.get("tr"))
+    path, wanted = name.path(packed_dir), record.get("content")
+    found = read_packed_facts(path)["source"]["content"]
+    # two cohorts may have scans of one path, and without its source nothing else tells them apart
+    if wanted is not None and found != wanted:
+        raise ScanError(
+            f"{record[key]}: the packed scan {path} holds the voxels {found[:12]}..., expected {wanted[:12]}... as in "
+            "the datalist; pack each cohort into a folder of its own, or build the datalist again."
+        )

@@ -9,6 +9,8 @@ import pytest
 
 from monai_tff.contract import InputContract
 from monai_tff.data.cohort_check import check_cohort, check_headers
+from monai_tff.data.content import content_hash
+from monai_tff.data.prepare_scan import prepare_scan
 from monai_tff.data.records import make_record
 from monai_tff.data.splits import split_hash
 from monai_tff.errors import ContractError, ScanError
@@ -78,6 +80,31 @@ def test_masks_are_checked_unless_the_policy_ignores_them(records, tmp_path):
     write(tmp_path / "sub-3_desc-brain_mask.nii.gz", (7, 8, 9), np.diag([2.0, 3, 4, 1]))
     with pytest.raises(ScanError, match=r"sub-3_desc-brain_mask\.nii\.gz"):
         check_headers(records, CONTRACT)
+
+
+def test_a_packed_scan_of_another_cohort_with_the_same_path_is_refused(tmp_path: Path) -> None:
+    packed_dir, records = tmp_path / "packed", []
+    for number, cohort in enumerate("ab"):
+        path = tmp_path / cohort / "sub-1_bold.nii.gz"
+        path.parent.mkdir()
+        values = np.random.default_rng(number).integers(1, 900, (7, 8, 9, 8)).astype(np.int16)
+        values[0] = 0
+        image = nib.Nifti1Image(values, AFFINE)
+        image.header.set_zooms((2, 3, 4, 0.8))
+        nib.save(image, path)
+        records.append({"image": str(path), "scan": path.name, "tr": 0.8, "content": content_hash(path)})
+    first, second = records
+    assert prepare_scan(first, packed_dir, CONTRACT).status == "packed"
+    # with its source gone the packed scan is all that there is, until another cohort takes its name
+    Path(first["image"]).unlink()
+    check_headers([first], CONTRACT, packed_dir=packed_dir)
+    assert prepare_scan(second, packed_dir, CONTRACT).status == "packed"
+    check_headers([second], CONTRACT, packed_dir=packed_dir)
+    with pytest.raises(
+        ScanError, match=r"a/sub-1_bold.nii.gz: the packed scan .* holds the voxels [0-9a-f]{12}\.\.\., "
+    ):
+        check_headers([first], CONTRACT, packed_dir=packed_dir)
+    check_headers([{**first, "content": None}], CONTRACT, packed_dir=packed_dir)
 
 
 def test_the_repetition_time_of_a_record_wins(records):
