@@ -126,7 +126,7 @@ def content_hashes_of(lineage: Sequence[Phase]) -> list[str]:
 
 
 def write_content_hashes(folder: str | os.PathLike[str], lineage: Sequence[Phase] | None) -> Path | None:
-    """Writes `content_hashes.json` into a bundle that is exported.
+    """Writes `content_hashes.json`, what a bundle that is passed on may say of its lineage.
 
     Args:
         folder: of the bundle.

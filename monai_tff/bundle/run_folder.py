@@ -2,7 +2,7 @@
 
 configs/   train.yaml (merged), evaluate.yaml, inference.yaml (standalone), metadata.json, logging.conf
 models/    model.pt (best), last.pt (everything to resume)
-metrics.csv, versions.json, lineage.json
+metrics.csv, versions.json, lineage.json (private), content_hashes.json (what may be passed on of it)
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from monai.bundle.utils import merge_kv
 
 from monai_tff.bundle.caller import bundle_root, calling_parser
 from monai_tff.bundle.checks import check_config_files
-from monai_tff.bundle.lineage import UNKNOWN, known_overlap, lineage_entry, read_lineage, refuse_overlap, write_lineage
+from monai_tff.bundle.lineage import (
+    UNKNOWN,
+    known_overlap,
+    lineage_entry,
+    read_lineage,
+    refuse_overlap,
+    write_content_hashes,
+    write_lineage,
+)
 from monai_tff.bundle.merged import SEPARATOR, differences, portable_config
 from monai_tff.contract import InputContract
 from monai_tff.data.datalist import load_datalist
@@ -75,6 +83,7 @@ def open_run(
     (folder / "models").mkdir(parents=True, exist_ok=True)
     _write_configs(folder / "configs", calling_parser(), contract)
     write_lineage(folder, lineage)
+    write_content_hashes(folder, lineage)
     _write_json(folder / "versions.json", _versions(checked))
     return folder
 

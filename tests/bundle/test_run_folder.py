@@ -17,7 +17,7 @@ from monai_tff.contract import InputContract
 FILES = {
     "configs": {"train.yaml", "evaluate.yaml", "inference.yaml", "metadata.json", "logging.conf"},
     "models": {"model.pt", "last.pt"},
-    ".": {"metrics.csv", "versions.json", "lineage.json", "finished"},
+    ".": {"metrics.csv", "versions.json", "lineage.json", "content_hashes.json", "finished"},
 }
 
 
@@ -31,6 +31,15 @@ def test_the_files_of_a_run(phase: str, runs: Any) -> None:
     for name, files in FILES.items():
         assert {path.name for path in (folder / name).iterdir() if path.is_file()} == files
     assert not list(folder.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("phase", ["autoencoder", "finetune"])
+def test_contents_of_all_scans_seen_lie_beside_the_lineage(phase: str, runs: Any, cohort: Any) -> None:
+    datalist = json.loads(cohort.datalists["sex"].read_text())
+    seen = {record["content"] for section in ("training", "validation") for record in datalist[section]}
+    text = (runs.folder / phase / "content_hashes.json").read_text()
+    assert json.loads(text) == {"complete": True, "hashes": sorted(seen)}
+    assert not [record["subject"] for record in datalist["training"] if f'"{record["subject"]}"' in text]
 
 
 def test_the_merged_configuration_holds_every_override(runs: Any, cohort: Any, small: dict[str, Any]) -> None:
