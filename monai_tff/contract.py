@@ -12,6 +12,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from monai_tff.contract_values import (
+    orientation,
+    positive_number,
+    positive_numbers,
+    slices,
+    whole_number,
+    whole_numbers,
+)
 from monai_tff.errors import ContractError
 
 NORMALISATION = "tff-1"
@@ -113,12 +121,21 @@ class InputContract:
     target_std: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "spatial_size", tuple(int(n) for n in self.spatial_size))
+        checked: dict[str, Any] = {
+            "spatial_size": whole_numbers("spatial_size", self.spatial_size, 3, 1),
+            "window_length": whole_number("window_length", self.window_length, 1),
+            "trim": whole_number("trim", self.trim, 0),
+        }
         if self.voxel_size is not None:
-            object.__setattr__(self, "voxel_size", tuple(float(v) for v in self.voxel_size))
+            checked["voxel_size"] = positive_numbers("voxel_size", self.voxel_size, 3)
         if self.crop is not None:
-            whole_axis = (None, None)
-            object.__setattr__(self, "crop", tuple(tuple(bounds or whole_axis) for bounds in self.crop))
+            checked["crop"] = slices("crop", self.crop)
+        if self.repetition_time is not None:
+            checked["repetition_time"] = positive_number("repetition_time", self.repetition_time)
+        if self.axis_codes is not None:
+            checked["axis_codes"] = orientation("axis_codes", self.axis_codes)
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
         if isinstance(self.target, Mapping):
             object.__setattr__(self, "target", Target(**self.target))
         self._refuse_unknown("tr_policy", TR_POLICIES)

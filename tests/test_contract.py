@@ -123,3 +123,38 @@ class TestForms:
 def test_an_axis_without_bounds_is_kept_whole() -> None:
     contract = InputContract(spatial_size=(7, 8, 9), window_length=5, crop=((0, -1), None, None))  # type: ignore[arg-type]
     assert contract.crop == ((0, -1), (None, None), (None, None))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("trim", -3, "a whole number of at least 0"),
+        ("trim", "many", "a whole number of at least 0"),
+        ("trim", 1.5, "a whole number of at least 0"),
+        ("window_length", 0, "a whole number of at least 1"),
+        ("spatial_size", 12, "3 whole numbers of at least 1"),
+        ("spatial_size", [7, 8], "3 whole numbers of at least 1"),
+        ("spatial_size", [7, 8, 0], "3 whole numbers of at least 1"),
+        ("voxel_size", [16, 16], "3 numbers above 0"),
+        ("voxel_size", [2, 2, float("nan")], "3 numbers above 0"),
+        ("repetition_time", "fast", "a number above 0"),
+        ("repetition_time", 0, "a number above 0"),
+        ("crop", [1, 2, 3], r"a \[start, stop\] for each of 3 axes"),
+        ("crop", [[1, 2], [1, 2]], r"a \[start, stop\] for each of 3 axes"),
+        ("crop", [[1, "a"], None, None], r"a \[start, stop\] for each of 3 axes"),
+        ("axis_codes", "XYZ", "one of R/L, A/P and S/I each"),
+        ("axis_codes", "RRS", "one of R/L, A/P and S/I each"),
+        ("axis_codes", ["R", "A", "S"], "one of R/L, A/P and S/I each"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_its_key(key: str, value: object, expected: str) -> None:
+    values = {"spatial_size": (7, 8, 9), "window_length": 5, key: value}
+    with pytest.raises(ContractError, match=f"input contract: {key} is .*, expected {expected}"):
+        InputContract(**values)
+
+
+def test_values_become_what_the_rest_expects() -> None:
+    contract = InputContract(spatial_size=[7.0, 8, 9], window_length=5, crop=[None, [1, -1], (None, 4)], trim=2.0)
+    assert contract.spatial_size == (7, 8, 9)
+    assert (contract.trim, type(contract.trim)) == (2, int)
+    assert contract.crop == ((None, None), (1, -1), (None, 4))

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from monai_tff.contract import InputContract
-from monai_tff.errors import ConfigError, UserError
+from monai_tff.errors import ConfigError
 
 CONTRACT_KEYS = (
     *("spatial_size", "crop", "trim", "axis_codes", "mask"),
@@ -60,8 +60,8 @@ def contract_of(layer: Mapping[str, Any], window_length: int = 1) -> InputContra
         The contract; what the layer does not set has the contract's default.
 
     Raises:
-        ConfigError: without `spatial_size`, or for a value of another kind.
-        ContractError: for an unknown policy.
+        ConfigError: without `spatial_size`.
+        ContractError: for a value of another kind, or an unknown policy.
     """
     if layer.get("spatial_size") is None:
         raise ConfigError(
@@ -69,15 +69,7 @@ def contract_of(layer: Mapping[str, Any], window_length: int = 1) -> InputContra
             "that has it (`python -m monai_tff datalist` prints the grid, `init` writes the layer)."
         )
     values = {key: layer[key] for key in CONTRACT_KEYS if key in layer}
-    try:
-        return InputContract(window_length=window_length, **values)
-    except UserError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise ConfigError(
-            f"dataset layer: the values {values} make no input contract ({error}), expected numbers and lists as in "
-            "configs/datasets; correct the layer."
-        ) from error
+    return InputContract(window_length=window_length, **values)
 
 
 def _read(path: Path) -> dict[str, Any]:

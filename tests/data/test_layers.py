@@ -67,7 +67,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ("layer", "error", "sentence"),
     [
         ({"trim": 3}, ConfigError, "dataset layer: spatial_size is not set"),
-        ({"spatial_size": 7}, ConfigError, "make no input contract"),
+        ({"spatial_size": 7}, ContractError, "spatial_size is 7, expected 3 whole numbers"),
         ({"spatial_size": [7, 8, 9], "mask": "best"}, ContractError, "mask is 'best', expected one of auto, nonzero"),
     ],
 )

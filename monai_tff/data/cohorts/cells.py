@@ -27,17 +27,18 @@ def read_columns(path: str | os.PathLike[str]) -> Columns:
         The stripped cells of each column, by the name in the header, in the order of the table.
 
     Raises:
-        DatalistError: for a file that is missing, not text, a row with more cells than the header, or two columns of
-            one name that disagree.
+        DatalistError: for a file that is missing, not text, a row with more or fewer cells than the header (BIDS asks
+            for equal rows), or two columns of one name that disagree.
     """
     with _table(path) as lines:
         header, *rows = list(lines) or [[]]
         for number, row in enumerate(rows, start=1):
-            if any(row[len(header) :]):
+            # a short row may lack any of its cells, not the last: its labels could be those of other columns
+            if any(row[len(header) :]) or len(row) < len(header):
                 raise ValueError(f"row {number} has {len(row)} cells, the header {len(header)}")
         columns: Columns = {}
         for index, name in enumerate(header):
-            cells = [row[index] if index < len(row) else "" for row in rows]
+            cells = [row[index] for row in rows]
             if name and columns.setdefault(name, cells) != cells:
                 raise ValueError(f"two columns are named '{name}' and disagree")
     return columns

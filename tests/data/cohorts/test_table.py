@@ -109,9 +109,16 @@ def test_tables_that_cannot_be_used_are_refused(tmp_path: Path, rows: list[str],
         read_table(write(tmp_path / "t.tsv", *rows), "x")
 
 
-def test_short_rows_and_trailing_separators_are_filled(tmp_path: Path) -> None:
-    table = read_table(write(tmp_path / "t.tsv", "participant_id\tx\tsite", "1\ta", "", "2\tb\tp\t\t"), "x")
+def test_trailing_separators_are_no_cells(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path / "t.tsv", "participant_id\tx\tsite", "1\ta\t", "", "2\tb\tp\t\t"), "x")
     assert [(row.value, row.site) for row in table.rows] == [("a", None), ("b", "p")]
+
+
+@pytest.mark.parametrize("row", ["1\ta", "1", "1\tfamily"])
+def test_a_short_row_is_refused_because_any_cell_may_be_missing(tmp_path: Path, row: str) -> None:
+    rows = ["participant_id\tx\tfamily_id", "0\ta\tf", row]
+    with pytest.raises(DatalistError, match=r"t\.tsv: .*row 2 has [12] cells, the header 3.*correct the file"):
+        read_table(write(tmp_path / "t.tsv", *rows), "x")
 
 
 def test_a_missing_empty_or_binary_table_is_refused(tmp_path: Path) -> None:
