@@ -24,6 +24,7 @@ import torch
 import yaml
 
 from monai_tff.bundle.checks import check_config_files
+from monai_tff.bundle.run_folder import refuse_changes
 from monai_tff.bundle.workflow import Workflow
 from monai_tff.data.cohort_check import check_cohort
 from monai_tff.errors import ConfigError, WeightsError
@@ -194,6 +195,8 @@ def run_phase(phase: Phase, folder: Path, previous: Path | None, resume: bool) -
             )
         values["initial_weights"] = str(weights)
     if resume and (folder / "finished").is_file():
+        refuse_changes(folder, _workflow(list(phase.config_files), "train", values).parser)
+        print(f"{folder} is finished already", flush=True)
         return
     run_workflow(list(phase.config_files), "train", values)
     (folder / "finished").touch()

@@ -80,7 +80,13 @@ def open_run(
         if (folder / "models" / "last.pt").is_file():
             _refuse_changes(folder, portable_config(calling_parser()), checked)
             return folder
-    (folder / "models").mkdir(parents=True, exist_ok=True)
+    try:
+        (folder / "models").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot be made ({error.strerror}), expected a folder that you may write to; choose another "
+            "run_dir."
+        ) from error
     _write_configs(folder / "configs", calling_parser(), contract)
     write_lineage(folder, lineage)
     write_content_hashes(folder, lineage)
@@ -100,6 +106,21 @@ def _lineage(phase: str, datalist: Mapping[str, Any], initial_weights: str | Non
     if known_overlap(earlier, datalist) == UNKNOWN:
         logger.warning("%s saw scans that cannot be compared: pretraining overlap: unknown", initial_weights)
     return [*earlier, entry]
+
+
+def refuse_changes(folder: Path, parser: ConfigParser) -> None:
+    """Refuses settings other than those that a run began with, for one that is finished and is not run again.
+
+    Args:
+        folder: of the run.
+        parser: the configuration of now.
+
+    Raises:
+        ConfigError: naming the first key that differs.
+        DatalistError: for another split.
+    """
+    datalist = load_datalist(parser.get_parsed_content("datalist"))  # resolves the macros, too
+    _refuse_changes(folder, portable_config(parser), datalist)
 
 
 def _refuse_changes(folder: Path, train: dict[str, Any], datalist: Mapping[str, Any]) -> None:

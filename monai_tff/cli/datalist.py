@@ -52,6 +52,7 @@ def datalist(
     allow_unregistered: options.AllowUnregistered = False,
     allow_unknown_families: options.AllowUnknownFamilies = False,
     max_mean_fd: options.MaxMeanFd = None,
+    exclude: options.Exclude = None,
     pretrain_unlabelled: options.PretrainUnlabelled = False,
     mask: options.Mask = "auto",
     no_content: options.NoContent = False,
@@ -89,7 +90,7 @@ def _refuse_existing(plan: SplitPlan, output: Path, overwrite: bool) -> None:
 
 def _read(given: Mapping[str, Any]) -> Cohort:
     from monai_tff.data.cohorts import read_cohort
-    from monai_tff.data.cohorts.motion import exclude_by_motion
+    from monai_tff.data.cohorts.exclusion import narrowed
 
     names = (
         *("task", "session", "run", "space", "res", "desc", "echo", "variant", "raw", "id_column", "path_column"),
@@ -97,7 +98,7 @@ def _read(given: Mapping[str, Any]) -> Cohort:
     )
     choices = {name: given[name] for name in names} | {"tables": given["table"]}
     found = read_cohort(given["cohort"], given["folder"], given["target"], choices)
-    return found if given["max_mean_fd"] is None else exclude_by_motion(found, given["max_mean_fd"])
+    return narrowed(found, given["exclude"] or (), given["max_mean_fd"])
 
 
 def _as_published(plan: SplitPlan, split_file: Path | None, cohort: Cohort) -> SplitPlan:

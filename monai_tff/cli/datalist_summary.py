@@ -28,7 +28,10 @@ def print_summary(datalists: Mapping[Path, Mapping[str, Any]], left_out: Mapping
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     first = next(iter(datalists.values()))
-    for line in [*_grid_lines(first), *_excluded_lines(first["excluded"], left_out), *_allowed_lines(first)]:
+    excluded = _excluded_lines(first["excluded"], left_out)
+    if not excluded and not first["faults"]:
+        excluded = ["Left out: nothing"]
+    for line in [*_grid_lines(first), *excluded, *_allowed_lines(first)]:
         say(line)
     for path, content in datalists.items():
         console.print(_sections_table(content))
@@ -140,4 +143,4 @@ def _excluded_lines(excluded: Mapping[str, int], left_out: Mapping[str, Sequence
         names = list(left_out.get(reason, ()))
         shown = ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
         lines.append(f"Left out, {reason}: {count}" + (f" ({shown})" if shown else ""))
-    return lines or ["Left out: nothing"]
+    return lines

@@ -46,6 +46,7 @@ def init(
     allow_unregistered: options.AllowUnregistered = False,
     allow_unknown_families: options.AllowUnknownFamilies = False,
     max_mean_fd: options.MaxMeanFd = None,
+    exclude: options.Exclude = None,
     pretrain_unlabelled: options.PretrainUnlabelled = False,
     mask: options.Mask = "auto",
     no_content: options.NoContent = False,
@@ -92,7 +93,7 @@ def _read(given: Mapping[str, Any]) -> UsableCohort:
     import inspect
 
     from monai_tff.data.cohorts import read_cohort, reader_of
-    from monai_tff.data.cohorts.motion import exclude_by_motion
+    from monai_tff.data.cohorts.exclusion import narrowed
     from monai_tff.data.study_cohort import usable_cohort
 
     names = ("task", "session", "run", "space", "res", "desc", "variant", "id_column")
@@ -101,8 +102,7 @@ def _read(given: Mapping[str, Any]) -> UsableCohort:
     if given["derivatives"] is not None and "raw" in inspect.signature(reader_of(given["cohort"])).parameters:
         choices["raw"] = given["raw"]
     cohort = read_cohort(given["cohort"], given["dataset_dir"], given["target"], choices)
-    if given["max_mean_fd"] is not None:
-        cohort = exclude_by_motion(cohort, given["max_mean_fd"])
+    cohort = narrowed(cohort, given["exclude"] or (), given["max_mean_fd"])
     return usable_cohort(cohort, given["dataset_dir"], mask=given["mask"], progress=True)
 
 
@@ -217,11 +217,13 @@ def _estimate_lines(cost: Any, content: Mapping[str, Any]) -> list[str]:
 
 def _next_lines(files: Mapping[str, Path]) -> list[str]:
     dataset, experiment = files["dataset"], files["experiment"]
+    packed = dataset.parent / "packed"
     return [
         f"Written to {dataset} and {experiment}",
         "Change a guess in these files, or for one run with --set, for example --set finetune:batch_size=2",
         f"Next: python -m monai_tff check --layer {dataset}",
-        f"then: python -m monai_tff run {experiment}",
+        f"then: python -m monai_tff prepare --layer {dataset} --output {packed}",
+        f"      python -m monai_tff run {experiment} --set packed_dir={packed}",
     ]
 
 

@@ -43,6 +43,10 @@ MaxMeanFd = Annotated[float | None, typer.Option(min=0.0, help="Leave out scans 
 PretrainUnlabelled = Annotated[
     bool, typer.Option("--pretrain-unlabelled", help="Scans without a label join phases 1 and 2.")
 ]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(help="Leave out a subject, or scans whose path fits a pattern such as '*run-2*' (may be repeated)."),
+]
 NoContent = Annotated[
     bool,
     typer.Option("--no-content", help="Do not read the voxels: the same data under two names is not found."),

@@ -95,7 +95,7 @@ class PerceptualLoss(nn.Module):
         if min(height, width) < 2:
             raise ContractError(
                 f"perceptual loss: a plane has {height} x {width} voxels, expected at least 2 x 2; leave the term out "
-                "(perceptual: null) or use a larger crop."
+                "(use_perceptual: false) or use a larger crop."
             )
         if self.get_buffer("weight_0").device != target.device:
             self.to(target.device)  # a config builds the loss without a device
@@ -198,7 +198,7 @@ def _read(weights: str | Path) -> Mapping[str, Any]:
     if not path.is_file():
         raise WeightsError(
             f"perceptual loss: there is no file {path}, expected the weights of VGG-16; download {VGG16_URL} and give "
-            "its path, or leave the term out (perceptual: null)."
+            "its path as perceptual_weights, or leave the term out (use_perceptual: false)."
         )
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
@@ -225,5 +225,6 @@ def _download() -> Mapping[str, Any]:
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise WeightsError(
             f"perceptual loss: {VGG16_URL} could neither be downloaded nor read from {cache} ({error}); put the file "
-            "there from a machine with a network, give its path as weights, or leave the term out (perceptual: null)."
+            "there from a machine with a network, give its path as perceptual_weights, or leave the term out "
+            "(use_perceptual: false)."
         ) from error

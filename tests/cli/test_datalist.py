@@ -164,6 +164,16 @@ def test_motion_is_summed_up_and_excludes(cohort: Path, tmp_path: Path) -> None:
     assert "Motion (mean FD): median 0.3, 0 to 0.6 mm, 7 of 9 scans" in result.output
 
 
+def test_what_is_excluded_is_left_out_and_named(cohort: Path, tmp_path: Path) -> None:
+    options = ["--exclude", "sub-11", "--exclude", "sub-0[23]/*", "-o", tmp_path / "sex.json"]
+    result = invoke(cohort, "--target", "sex", *options)
+    assert result.exit_code == 0, result.output
+    assert "Left out, scans: excluded by hand: 3 (sub-02/func/" in result.output
+    written = load_datalist(tmp_path / "sex.json")
+    assert {scan["subject"] for scan in written["others"]} == set()
+    assert sum(len(written[section]) for section in ("training", "validation", "test")) == 9
+
+
 def test_heavy_libraries_wait_for_the_work() -> None:
     code = "import sys, monai_tff.cli.datalist; print([n for n in ('torch', 'monai', 'nibabel') if n in sys.modules])"
     root = Path(__file__).parents[2]

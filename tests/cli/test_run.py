@@ -107,6 +107,18 @@ def test_an_experiment_that_was_interrupted_is_continued(
     assert metrics[0] == metrics[1]
 
 
+def test_a_finished_phase_is_not_continued_with_other_settings(
+    runs: Any, cohort: Any, small: dict[str, Any], command: Command
+) -> None:
+    settings = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
+    places = ["--run-dir", runs.folder, "--dataset-dir", cohort.folder, "--datalist", cohort.datalists["sex"]]
+    options = [*places, *settings, "--set", "autoencoder:window_length=1", "--set", "finetune:max_epochs=7", "--resume"]
+    result = command("run", DEMO, *options)
+    assert result.exit_code == 1
+    assert "max_epochs was 2 when the run began, but is 7 now" in result.stderr
+    assert f"{runs.folder / 'transformer'} is finished already" in result.output
+
+
 def test_a_finished_run_is_not_overwritten(runs: Any, cohort: Any, small: dict[str, Any], command: Command) -> None:
     settings = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
     places = ["--run-dir", runs.folder, "--dataset-dir", cohort.folder, "--datalist", cohort.datalists["sex"]]
@@ -114,3 +126,21 @@ def test_a_finished_run_is_not_overwritten(runs: Any, cohort: Any, small: dict[s
     assert result.exit_code == 1
     assert "autoencoder: the run folder is not empty" in result.stderr
     assert "monai_tff run: --resume" in result.stderr
+
+
+def test_a_folder_that_cannot_be_made(cohort: Any, small: dict[str, Any], command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
+    places = [
+        "--dataset-dir",
+        cohort.folder,
+        "--datalist",
+        cohort.datalists["sex"],
+        "--run-dir",
+        tmp_path / "file" / "x",
+    ]
+    result = command("run", DEMO, *places, *settings, "--set", "autoencoder:window_length=1")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith(
+        f"error: {tmp_path / 'file' / 'x' / 'autoencoder'}: cannot be made ("
+    )

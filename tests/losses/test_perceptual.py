@@ -197,7 +197,7 @@ def test_imagenet_weights_without_a_network(monkeypatch, tmp_path):
     assert VGG16_URL in message
     assert str(tmp_path / "checkpoints" / "vgg16-397923af.pth") in message
     assert "no route to host" in message
-    assert "perceptual: null" in message
+    assert "use_perceptual: false" in message
 
 
 def test_imagenet_weights_from_the_cache(monkeypatch, tmp_path, state):
