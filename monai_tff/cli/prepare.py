@@ -136,7 +136,7 @@ def _progress(num_scans: int) -> Iterator[Callable[[PreparedScan], None]]:
 
 def _print_space(console: Console, space: SpaceNeeded, num_scans: int) -> None:
     line = (
-        f"{space.missing} of {num_scans} scans to pack: about {space.likely / 1e9:.2f} GB, "
+        f"{space.missing} of {num_scans} scans are not packed: about {space.likely / 1e9:.2f} GB, "
         f"{space.free / 1e9:.1f} GB are free"
     )
     console.print(line, highlight=False, soft_wrap=True)
@@ -147,8 +147,7 @@ def _print_space(console: Console, space: SpaceNeeded, num_scans: int) -> None:
 def _print_failed(console: Console, failed: Sequence[PreparedScan]) -> None:
     """What was left out and why."""
     for result in failed:
-        line = f"Left out, {result.scan}: {result.sentence}"
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(f"Left out: {result.sentence}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_summary(console: Console, results: Sequence[PreparedScan], packed_dir: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,7 @@ class _Run:
     def _drain(self, queue: deque[_Task], workers: int) -> list[_Task]:
         """Packs a queue in one pool; returns the scans that were being packed when it broke."""
         pool = ProcessPoolExecutor(workers, mp_context=worker_context(), initializer=start_worker)
+        broken = True
         running: dict[Future[PreparedScan], _Task] = {}
         try:
             while queue or running:
@@ -124,10 +126,12 @@ class _Run:
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     self._take(future, running)
+            broken = False
         except BrokenProcessPool:
             return list(running.values())
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # idle workers end at once; those of a broken pool, or after Ctrl-C, are not waited for
+            pool.shutdown(wait=not broken, cancel_futures=True)
         return []
 
     def _take(self, future: Future[PreparedScan], running: dict[Future[PreparedScan], _Task]) -> None:
@@ -169,6 +173,13 @@ def worker_context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context: Any = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["monai_tff.data.prepare_scan"])
+    # Ctrl-C goes to all processes: the server must not say with a traceback what it was importing
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.signal(signal.SIGINT, before)
     return context
 
 
