@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
@@ -115,22 +116,23 @@ class _Run:
     def _drain(self, queue: deque[_Task], workers: int) -> list[_Task]:
         """Packs a queue in one pool; returns the scans that were being packed when it broke."""
         pool = ProcessPoolExecutor(workers, mp_context=worker_context(), initializer=start_worker)
-        broken = True
+        broken = False
         running: dict[Future[PreparedScan], _Task] = {}
         try:
             while queue or running:
                 # never more than there are workers: what is running then is what a dead worker may have had
                 while queue and len(running) < workers:
-                    running[pool.submit(self._work, queue[0][1])] = queue[0]
+                    with _interrupt_later():
+                        running[pool.submit(self._work, queue[0][1])] = queue[0]
                     queue.popleft()
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     self._take(future, running)
-            broken = False
         except BrokenProcessPool:
+            broken = True
             return list(running.values())
         finally:
-            # idle workers end at once; those of a broken pool, or after Ctrl-C, are not waited for
+            # idle workers end at once, and after Ctrl-C the others finish their scan; a broken pool has none
             pool.shutdown(wait=not broken, cancel_futures=True)
         return []
 
@@ -165,6 +167,22 @@ def lost_twice(record: Record) -> PreparedScan:
         "memory may not be enough, use fewer workers and start again."
     )
     return PreparedScan(scan_of(record), "failed", sentence, 0, 0.0)
+
+
+@contextmanager
+def _interrupt_later() -> Iterator[None]:
+    """Holds Ctrl-C back while workers start: one that is half started could not be waited for."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 def worker_context() -> BaseContext:

@@ -118,7 +118,7 @@ def test_a_fault_of_the_program_keeps_its_traceback() -> None:
 
 def test_ctrl_c_exits_as_shells_expect() -> None:
     result = invoke("interrupt")
-    assert (result.exit_code, result.stderr) == (130, "")
+    assert (result.exit_code, result.stderr) == (130, "interrupted\n")
 
 
 def test_a_command_chooses_its_own_exit_code() -> None:

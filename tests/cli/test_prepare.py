@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +20,7 @@ from typer.testing import Result
 from monai_tff.contract import InputContract
 from monai_tff.data import load_records
 from monai_tff.data.loading import LoadScand
+from monai_tff.data.packed import verify_packed
 
 CONTRACT = InputContract(spatial_size=(8, 10, 9), window_length=5, repetition_time=2.0)
 
@@ -116,3 +122,27 @@ def test_another_grid_is_a_sentence_for_each_scan(study, prepare):
     assert result.exit_code == 1
     assert counts(result) == {"packed": 0, "present": 0, "failed": 24}
     assert result.output.count("the grid after the crop is 8 x 10 x 9, expected 8 x 10 x 8") == 24
+
+
+@pytest.mark.parametrize("seconds", [0.1, 2.0])
+def test_an_interruption_while_workers_start_is_one_word(study: SimpleNamespace, seconds: float) -> None:
+    arguments = ["prepare", "--layer", str(study.layer), "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "monai_tff", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    # this line comes just before the workers
+    while "are not packed" not in process.stdout.readline():
+        assert process.poll() is None
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert errors.split()[-1] == "interrupted"
+    for path in study.packed.rglob("*.safetensors"):
+        verify_packed(path)
