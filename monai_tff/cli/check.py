@@ -57,6 +57,7 @@ def check(
     for file in files:
         console.print(f"Written to {file}", markup=False, highlight=False, soft_wrap=True)
     if report.must_fix:
+        console.print(options.WITHOUT_A_SCAN, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1)
 
 

@@ -116,3 +116,9 @@ def place_of(given: Path | None, layer: Mapping[str, Any], key: str, option: str
     if given is None and layer.get(key) is None:
         raise ConfigError(f"{key}: neither {option} nor a layer says where it is; give one of them.")
     return given if given is not None else Path(layer[key])
+
+
+WITHOUT_A_SCAN = (
+    "To go on without a scan, build the datalist again with --exclude SUBJECT, or --exclude and its path in quotes."
+)
+"""What commands say at the end that found scans which cannot be used."""

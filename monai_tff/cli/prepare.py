@@ -61,6 +61,7 @@ def prepare(
     _print_failed(console, failed)
     _print_summary(console, results, packed_dir)
     if failed:
+        console.print(options.WITHOUT_A_SCAN, markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1)
 
 

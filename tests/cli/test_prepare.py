@@ -77,6 +77,7 @@ def test_what_cannot_be_packed_is_listed_and_the_rest_is_packed(study, prepare):
     beginnings = [f"Left out: {study.folder / scan}: " for scan in scans[:2]]
     assert all(any(line.startswith(beginning) for beginning in beginnings) for line in lines)
     assert len(lines) == 2
+    assert "To go on without a scan, build the datalist again with --exclude" in result.output
     assert "there is no such file" in next(line for line in lines if scans[0] in line)
     assert "truncated or damaged" in next(line for line in lines if scans[1] in line)
     # mended, only these are packed
