@@ -26,7 +26,8 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 demo: $(STAMP) ## Train the three phases on a simulated cohort and print the test metrics
 	@$(BIN)/python -m monai_tff demo
 
-# One process per core, 8 at most (each holds torch and MONAI), each with the tests of whole files, so that fixtures of a file are made once.
+# One process per core, 8 at most (each holds torch and MONAI); each takes the tests of whole files, so that fixtures
+# of a file are made once.
 test: $(STAMP) ## Run the whole test suite but the heavy tests, and check the coverage
 	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile -m "not heavy" --cov=monai_tff
 
