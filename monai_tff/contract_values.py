@@ -91,4 +91,4 @@ def _is_positive(value: Any) -> bool:
 
 
 def _refuse(key: str, value: Any, expected: str) -> None:
-    raise ContractError(f"input contract: {key} is {value!r}, expected {expected}; correct it in the dataset layer.")
+    raise ContractError(f"input contract: {key} is {value!r}, expected {expected}; correct it in the configuration.")

@@ -16,7 +16,7 @@ from monai_tff.data.quality import check_datalist, scans_of
 from monai_tff.data.quality_report import QualityReport
 from monai_tff.data.records import make_record
 from monai_tff.data.split_plan import SplitPlan
-from monai_tff.errors import ConfigError, DatalistError
+from monai_tff.errors import ContractError, DatalistError
 
 
 def listed(cohort: Cohort, folder: Path, **options: bool) -> None:
@@ -124,5 +124,5 @@ def test_the_recorded_content_is_compared(folder: Path) -> None:
 def test_what_cannot_be_checked_is_refused(simulated: Path, tmp_path: Path) -> None:
     with pytest.raises(DatalistError, match=r"none\.json: cannot be read"):
         check_datalist(tmp_path / "none.json", simulated)
-    with pytest.raises(ConfigError, match="make no input contract"):
+    with pytest.raises(ContractError, match="spatial_size is 7, expected 3 whole numbers"):
         check_datalist(simulated / "datalist.json", simulated, layer={"spatial_size": 7})

@@ -233,7 +233,7 @@ def test_a_datalist_that_is_wrong(
     [
         ({"window_length": 30}, ("12 frames are left after dropping 0, expected at least 30",)),
         ({"window_length": 9, "max_frames": 8}, ("window_length is 9, expected 1 to 8 (max_frames)",)),
-        ({"window_length": 0}, ("window_length is 0, expected 1 to 29 (max_frames)",)),
+        ({"window_length": 0}, ("window_length is 0, expected a whole number of at least 1",)),
         ({"initial_weights": "no_such.pt"}, ("no_such.pt: there is no such file",)),
         ({"spatial_size": "[8, 10, 8]"}, ("the grid after the crop is 8 x 10 x 9, expected 8 x 10 x 8",)),
         ({"trim": 8}, ("4 frames are left after dropping 8",)),
