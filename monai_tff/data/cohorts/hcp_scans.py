@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from monai_tff.data.bids_names import NIFTI_EXTENSIONS, split_extension, without_prefix
+from monai_tff.data.cohorts.repeated_runs import runs_once
 from monai_tff.data.records import Record
 from monai_tff.errors import DatalistError
 
@@ -153,19 +154,13 @@ def choose_hcp_scans(
 
 
 def _once(root: Path, scans: Sequence[HcpScan]) -> tuple[list[HcpScan], list[str]]:
-    """Takes out runs that are there twice: which of the files is right is not ours to say."""
-    files: Mapping[Path, list[HcpScan]] = defaultdict(list)
+    """The scans of runs that are there once, and a sentence for each of the others."""
+    files: Mapping[Path, list[str]] = defaultdict(list)
     for scan in scans:
-        files[Path(scan.image).parent].append(scan)
-    once = [same[0] for same in files.values() if len(same) == 1]
-    faults = [
-        f"{' and '.join(scan.image for scan in same)}: are the same run, expected one file; remove the copy."
-        for same in files.values()
-        if len(same) > 1
-    ]
-    if not once:
-        raise DatalistError(f"{root}: every run is there twice; {faults[0]}")
-    return once, faults
+        files[Path(scan.image).parent].append(scan.image)
+    once, faults = runs_once(root, files.values())
+    kept = set(once)
+    return [scan for scan in scans if scan.image in kept], faults
 
 
 def _results(root: Path) -> Iterator[tuple[str, Path]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from monai_tff.data.bids_names import NIFTI_EXTENSIONS, BidsName, parse_name, without_prefix
 from monai_tff.data.cohorts.bids_scans import Scans, is_registered
+from monai_tff.data.cohorts.repeated_runs import runs_once
 from monai_tff.errors import DatalistError
 
 DERIVATIVE = "derivatives/fmriprep"
@@ -114,19 +115,12 @@ def is_raw(name: BidsName) -> bool:
 
 
 def _once(root: Path, chosen: Mapping[str, BidsName]) -> tuple[Scans, list[str]]:
-    """Takes out runs that are there twice: which of the files is right is not ours to say."""
+    """The scans of runs that are there once, and a sentence for each of the others."""
     files: dict[tuple[str, str | None], list[str]] = defaultdict(list)
     for path, name in chosen.items():
         files[name.entities["sub"], name.entities.get("run")].append(path)
-    once = {same[0]: chosen[same[0]] for same in files.values() if len(same) == 1}
-    faults = [
-        f"{' and '.join(same)}: are the same run, expected one file; remove the copy."
-        for same in files.values()
-        if len(same) > 1
-    ]
-    if not once:
-        raise DatalistError(f"{root}: every run is there twice; {faults[0]}")
-    return once, faults
+    once, faults = runs_once(root, files.values())
+    return {path: chosen[path] for path in once}, faults
 
 
 def _looked_for(subject: str, task: str, space: str) -> str:
