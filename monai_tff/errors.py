@@ -35,6 +35,10 @@ class ConfigError(UserError):
     """A configuration file, key or override is wrong."""
 
 
+class BundleError(UserError):
+    """A bundle breaks a rule, would run code of its own, or would tell what must not leave the lab."""
+
+
 def user_error_in(error: BaseException) -> UserError | None:
     """Finds the user error that a chain of exceptions goes back to.
 
