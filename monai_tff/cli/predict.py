@@ -21,32 +21,18 @@ def predict(
 ) -> None:
     """Predict the target of 4D scans."""
     from monai_tff.bundle.experiment import run_workflow
-    from monai_tff.errors import ConfigError
+    from monai_tff.bundle.predictor import inference_config, known_device
 
-    config = bundle / "configs" / "inference.yaml"
-    if not config.is_file():
-        raise ConfigError(f"{config}: there is no such file, expected a bundle or a run folder; check the path.")
+    config = inference_config(bundle)
     overrides: dict[str, Any] = {"dataset_dir": [str(scan) for scan in scans], "output_dir": str(output_dir)}
     if stride is not None:
         overrides["stride"] = stride
     if device is not None:
-        overrides["device"] = f"$torch.device('{_checked_device(device)}')"
+        overrides["device"] = f"$torch.device('{known_device(device)}')"
     run_workflow([str(config)], "infer", overrides)
     table = output_dir / "predictions.csv"
     if table.is_file():
         _show(table)
-
-
-def _checked_device(name: str) -> str:
-    import torch
-
-    from monai_tff.errors import ConfigError
-
-    count = torch.cuda.device_count()
-    known = ["cpu", *(["cuda"] if count else []), *(f"cuda:{i}" for i in range(count))]
-    if name not in known:
-        raise ConfigError(f"--device {name}: there is no such device here, expected one of {', '.join(known)}.")
-    return name
 
 
 def _show(path: Path) -> None:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
-import numpy as np
 import pandas as pd
 from ignite.engine import Engine, Events
 
 from monai_tff.contract import Target
 from monai_tff.handlers.files import replaced_file
 from monai_tff.handlers.window_rows import WindowRows
-from monai_tff.metrics import SubjectResult, aggregate, evaluate_units, format_result, score_columns
+from monai_tff.metrics import SubjectResult, aggregate, evaluate_units, format_result, predicted_classes, score_columns
 
 
 class PredictionsWriter:
@@ -123,9 +122,7 @@ class PredictionsWriter:
         columns = score_columns(self.target)
         table = units[["subject", "session", "scans", "windows", *columns, "spread", "truth"]].copy()
         if self.target.kind != "regression":
-            scores = units[columns].to_numpy()
-            chosen = scores[:, 0] > self.threshold if self.target.kind == "binary" else scores.argmax(axis=1)
-            table["predicted"] = np.asarray(self.target.class_names)[chosen.astype(int)]
+            table["predicted"] = predicted_classes(units[columns].to_numpy(), self.target, self.threshold)
             table["truth"] = table["truth"].astype("Int64")
         return table
 

@@ -74,10 +74,19 @@ class ReconstructionWriter:
         volumes = state.output[CommonKeys.PRED][0, 0]  # [H, W, D, T]
         path = self.output_dir / reconstruction_name(batch["scan"][0])
         with replaced_file(path) as file:
-            file.write(_nifti_bytes(volumes, scan))
+            file.write(reconstruction_bytes(volumes, scan))
 
 
-def _nifti_bytes(volumes: torch.Tensor, scan: CompactScan) -> bytes:
+def reconstruction_bytes(volumes: torch.Tensor, scan: CompactScan) -> bytes:
+    """The `.nii.gz` file of a reconstructed scan, in the scan's own units.
+
+    Args:
+        volumes: reconstruction of the global normalisation, [H, W, D, T].
+        scan: the scan, for its statistics, mask, affine and repetition time.
+
+    Returns:
+        The bytes of the file; the same for the same volumes.
+    """
     mask = scan.mask.cpu()[..., None]
     values = torch.where(mask, volumes.cpu() * scan.global_std + scan.global_mean, 0).to(torch.float32)
     image = nib.Nifti1Image(values.numpy(), np.asarray(scan.affine, dtype=np.float64))

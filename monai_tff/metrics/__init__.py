@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from monai_tff.metrics.aggregation import aggregate, score_columns
+from monai_tff.metrics.decision import predicted_classes
 from monai_tff.metrics.report import format_result
 from monai_tff.metrics.subject import SubjectResult, evaluate_units
 
-__all__ = ["SubjectResult", "aggregate", "evaluate_units", "format_result", "score_columns"]
+__all__ = ["SubjectResult", "aggregate", "evaluate_units", "format_result", "predicted_classes", "score_columns"]

@@ -131,7 +131,7 @@ def test_a_reconstruction_is_the_same_file_each_time(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--device", "gpu"], "--device gpu: there is no such device here, expected one of cpu"),
+        (["--device", "gpu"], "device gpu: there is no such device here, expected one of cpu"),
         (["--stride", "9"], "the stride of the windows is 9, expected 1 to 5 (window_length)"),
         (["--stride", "0"], "the stride of the windows is 0, expected 1 to 5"),
     ],
