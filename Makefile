@@ -8,10 +8,10 @@ STAMP := $(VENV)/.complete
 LINTED := monai_tff tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test parity lint clean
+.PHONY: help env demo test parity round-trip lint clean
 
 help: ## Show the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
 env: $(STAMP) ## Make .venv with the tested versions and the project in it
 
@@ -29,10 +29,13 @@ demo: $(STAMP) ## Train the three phases on a simulated cohort and print the tes
 # One process per core, 8 at most (each holds torch and MONAI); each takes the tests of whole files, so that fixtures
 # of a file are made once.
 test: $(STAMP) ## Run the whole test suite but the heavy tests, and check the coverage
-	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile -m "not heavy" --cov=monai_tff
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile -m "not heavy and not fresh" --cov=monai_tff
 
 parity: $(STAMP) ## Run the heavy tests: the published numbers at paper size
 	@$(BIN)/python -m pytest -m heavy tests/parity
+
+round-trip: $(STAMP) ## Predict with exported bundles in a new environment that holds the wheel
+	@$(BIN)/python -m pytest -m fresh tests/end_to_end
 
 lint: $(STAMP) ## Check format, style, types and the direction of imports
 	$(BIN)/ruff format --check $(LINTED)

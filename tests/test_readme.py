@@ -96,9 +96,9 @@ def test_the_documents_hold_commands():
 
 
 def test_make_targets_of_the_readme_exist():
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    named = re.findall(r"^make (\w+)$", "\n".join(snippets(README, "bash")), re.MULTILINE)
-    named += re.findall(r"`make (\w+)`", README.read_text(encoding="utf-8"))
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"^make ([\w-]+)$", "\n".join(snippets(README, "bash")), re.MULTILINE)
+    named += re.findall(r"`make ([\w-]+)`", README.read_text(encoding="utf-8"))
     assert {"demo", "test"} <= set(named) <= set(targets)
 
 
