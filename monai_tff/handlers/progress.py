@@ -84,9 +84,9 @@ class Progress:
         state: Any = engine.state
         position = (state.iteration - 1) % state.epoch_length + 1
         shown = {} if self.output_transform is None else self.output_transform(state.output)
+        epoch = f"epoch {state.epoch}/{state.max_epochs}, " if state.max_epochs > 1 else ""
         parts = [
-            f"{self.description}: epoch {state.epoch}/{state.max_epochs}",
-            f"iteration {position}/{state.epoch_length} ({100 * self._done // total} %)",
+            f"{self.description}: {epoch}iteration {position}/{state.epoch_length} ({100 * self._done // total} %)",
             *(f"{name} {float(value):.4g}" for name, value in shown.items()),
             f"{self._done / max(elapsed, 1e-9):.3g} iterations/s",
             f"{clock(elapsed / self._done * (total - self._done))} left",
