@@ -1,1 +1,9 @@
-"""Verification: whether a bundle keeps the rules, and whether it can be run without trusting who made it."""
+"""Verification of a bundle that somebody else made: before anything of it runs, and as a whole."""
+
+from __future__ import annotations
+
+from monai_tff.bundle.verification.findings import RULES, SAFETY_RULES, Finding
+from monai_tff.bundle.verification.opening import opened_bundle
+from monai_tff.bundle.verification.rules import refuse_unsafe, verify_bundle
+
+__all__ = ["RULES", "SAFETY_RULES", "Finding", "opened_bundle", "refuse_unsafe", "verify_bundle"]

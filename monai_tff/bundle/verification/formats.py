@@ -1,0 +1,121 @@
+"""The files of weights, by their formats, without loading one."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from monai_tff.bundle import layout
+from monai_tff.bundle.verification.archives import open_archive, read_member
+from monai_tff.bundle.verification.findings import Finding, refused, shown
+from monai_tff.bundle.verification.pickles import MAX_PICKLE, check_layout, check_pickle
+from monai_tff.bundle.verification.texts import parse_json
+from monai_tff.errors import BundleError
+
+MAX_HEADER = 16 * 1024**2
+"""Bytes of the header of a safetensors file."""
+
+BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+STATE_DICT_MEMBERS = re.compile(
+    r"data\.pkl|byteorder|version|\.format_version|\.storage_alignment|\.data/serialization_id|data/\d+"
+)
+
+
+def format_findings(folder: Path, names: tuple[str, ...]) -> Iterator[Finding]:
+    """What is wrong with files of weights.
+
+    Args:
+        folder: of the bundle or run.
+        names: of the files that are there.
+
+    Yields:
+        One finding for each file.
+    """
+    for name in names:
+        yield from refused("formats", name, CHECKS[Path(name).suffix], folder / name)
+
+
+def safetensors_header(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Reads the header of a safetensors file.
+
+    Args:
+        path: of the file.
+
+    Returns:
+        Name -> `dtype`, `shape` and `data_offsets` of each tensor, and the metadata.
+
+    Raises:
+        BundleError: for a header that does not describe exactly what follows it.
+    """
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            length = struct.unpack("<Q", file.read(8))[0]
+            if length > MAX_HEADER:
+                raise BundleError(f"a header of {length:,} bytes, expected at most {MAX_HEADER:,}")
+            content = parse_json(file.read(length))
+    except (OSError, struct.error) as error:
+        raise BundleError(f"cannot be read as safetensors ({error}), expected a whole file") from error
+    metadata = content.pop("__metadata__", {}) if isinstance(content, dict) else None
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise BundleError("a header that is no mapping of names to tensors")
+    end = 0
+    try:
+        for _, tensor in sorted(content.items(), key=lambda item: item[1]["data_offsets"][0]):
+            end = _tensor_end(tensor, end)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise BundleError("a header that is no mapping of names to tensors") from error
+    if 8 + length + end != size or not content:
+        raise BundleError(f"{size:,} bytes, expected {8 + length + end:,} by its header, and a tensor at least")
+    return content, metadata
+
+
+def _tensor_end(tensor: dict[str, Any], start: int) -> int:
+    shape, (first, end) = tensor["shape"], tensor["data_offsets"]
+    count = BYTES[tensor["dtype"]]
+    for length in shape:
+        if not isinstance(length, int) or length < 0:
+            raise ValueError(length)
+        count *= length
+    if set(tensor) != {"dtype", "shape", "data_offsets"} or first != start or end != start + count:
+        raise ValueError(tensor)
+    return int(end)
+
+
+def check_safetensors(path: Path) -> None:
+    """Refuses a file that is no safetensors.
+
+    Raises:
+        BundleError: saying why.
+    """
+    safetensors_header(path)
+
+
+def check_state_dict(path: Path) -> None:
+    """Refuses a `.pt` file that holds more than tensors, numbers and texts.
+
+    Raises:
+        BundleError: naming the member or the global.
+    """
+    with open(path, "rb") as file, open_archive(file) as archive:
+        top = check_layout(archive.namelist(), STATE_DICT_MEMBERS, ("data.pkl",))
+        check_stored(archive)
+        check_pickle(read_member(archive, f"{top}/data.pkl", MAX_PICKLE))
+
+
+def check_stored(archive: zipfile.ZipFile) -> None:
+    """Refuses compressed members: torch writes tensors as they are, and they cannot grow when they are read."""
+    for member in archive.infolist():
+        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+            raise BundleError(f"the member {shown(member.filename)} is compressed, expected it as torch writes it")
+
+
+CHECKS: dict[str, Callable[[Path], None]] = {
+    Path(layout.SAFETENSORS).suffix: check_safetensors,
+    Path(layout.STATE_DICT).suffix: check_state_dict,
+}
+"""By ending of the file."""

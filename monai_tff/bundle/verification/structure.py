@@ -1,0 +1,110 @@
+"""What the inference config of a bundle must do besides being harmless: what the shipped one does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_tff.bundle import layout
+from monai_tff.bundle.verification.allowed import TARGET, inference_templates, normalised
+from monai_tff.bundle.verification.findings import Finding, finding, shown
+from monai_tff.bundle.verification.formats import safetensors_header
+from monai_tff.bundle.verification.parts import CONTRACT, NETWORK, contract_of
+from monai_tff.bundle.verification.texts import parse_json, read_json, read_yaml
+from monai_tff.contract import InputContract
+
+FREE = ("weights", "dataset_dir", "output_dir", "device", "amp", "reader", "stride", "handlers", CONTRACT, NETWORK)
+"""Ids that may differ from the shipped config: where it runs and what is written there, and what the bundle is."""
+
+
+def structure_findings(folder: Path) -> Iterator[Finding]:
+    """What the inference of a bundle leaves out or does otherwise.
+
+    Args:
+        folder: of a bundle or run whose configs are harmless.
+
+    Yields:
+        One finding for each id that differs, and for each part that tells another contract.
+    """
+    config = read_yaml(folder / layout.INFERENCE)
+    template = _template_of(config)
+    for key in [*template, *(key for key in config if key not in template)]:
+        if key not in config or key not in template:
+            found = "is missing" if key not in config else "is no id of the shipped config"
+            yield finding("structure", layout.INFERENCE, f"{shown(key)} {found}, expected the ids of the shipped one")
+        elif key not in FREE and _plain(config[key]) != _plain(template[key]):
+            yield finding("structure", layout.INFERENCE, f"{key} differs, expected what the shipped config has there")
+    if CONTRACT in config and NETWORK in config:
+        yield from _contract_findings(folder, contract_of(config[CONTRACT]), config[NETWORK])
+
+
+def _template_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The shipped config with the same network; the autoencoder has that of the reconstructor."""
+    target = config.get(NETWORK, {}).get(TARGET)
+    templates = {template[NETWORK][TARGET]: template for template in inference_templates()}
+    return templates.get(target, templates["monai_tff.networks.TFFReconstructor"])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return normalised(value) if isinstance(value, str) else value
+
+
+def _contract_findings(folder: Path, contract: InputContract, network: Mapping[str, Any]) -> Iterator[Finding]:
+    """The contract stands in the config, in the weights and, in part, in the network and the metadata."""
+    if tuple(network.get("spatial_size", ())) != contract.spatial_size:
+        yield finding(
+            "structure",
+            layout.INFERENCE,
+            f"network_def#spatial_size is {shown(network.get('spatial_size'))}, the contract's is "
+            f"{list(contract.spatial_size)}, expected the same",
+        )
+    predicts = "num_outputs" in network or network[TARGET].endswith("TFFPredictor")
+    if predicts != (contract.target is not None):
+        yield finding("structure", layout.INFERENCE, "a network and a contract of different tasks, expected one task")
+    elif contract.target is not None and network.get("num_outputs", 1) != contract.target.num_outputs:
+        yield finding(
+            "structure",
+            layout.INFERENCE,
+            f"network_def#num_outputs is {network.get('num_outputs', 1)}, expected {contract.target.num_outputs} for "
+            "the target of the contract",
+        )
+    yield from _weights_findings(folder, contract)
+    yield from _metadata_findings(folder, contract)
+
+
+def _weights_findings(folder: Path, contract: InputContract) -> Iterator[Finding]:
+    path = folder / layout.SAFETENSORS
+    if not path.is_file():
+        return
+    _, metadata = safetensors_header(path)
+    text = metadata.get(layout.CONTRACT_KEY)
+    if text is None or parse_json(text.encode()) != contract.to_dict():
+        yield finding("structure", layout.SAFETENSORS, f"another contract than {layout.INFERENCE}, expected the same")
+
+
+def _metadata_findings(folder: Path, contract: InputContract) -> Iterator[Finding]:
+    try:
+        formats = read_json(folder / layout.METADATA)["network_data_format"]
+        image, pred = formats["inputs"]["image"], formats["outputs"]["pred"]
+        found = [image["num_channels"], image["spatial_shape"], pred["num_channels"], pred["spatial_shape"]]
+        channels = pred.get("channel_def")
+    except (KeyError, TypeError, AttributeError):
+        yield finding("structure", layout.METADATA, "no image and pred of the network, expected both")
+        return
+    shape = [*contract.spatial_size, "*"]
+    outputs = 1 if contract.target is None else contract.target.num_outputs
+    wanted = [2, shape, outputs, shape if contract.target is None else []]
+    if found != wanted:
+        yield finding("structure", layout.METADATA, f"channels and shapes {shown(found)}, expected {wanted}")
+    if contract.target is not None and contract.target.class_names:
+        names = contract.target.class_names if outputs > 1 else contract.target.class_names[-1:]
+        if channels != {str(i): name for i, name in enumerate(names)}:
+            yield finding(
+                "structure", layout.METADATA, f"the outputs {shown(channels)}, expected the classes {json.dumps(names)}"
+            )
