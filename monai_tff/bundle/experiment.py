@@ -176,7 +176,7 @@ def check_phase(phase: Phase) -> None:
         ContractError: for a scan that does not match the phase's input contract.
         DatalistError: for a datalist that cannot be used.
     """
-    parser = _workflow(list(phase.config_files), "train", phase.overrides).parser
+    parser = quiet_workflow(list(phase.config_files), "train", phase.overrides).parser
     datalist, dataset_dir, contract, packing = (
         parser.get_parsed_content(name) for name in ("datalist", "dataset_dir", "contract", "packing")
     )
@@ -195,7 +195,7 @@ def run_phase(phase: Phase, folder: Path, previous: Path | None, resume: bool) -
             )
         values["initial_weights"] = str(weights)
     if resume and (folder / "finished").is_file():
-        refuse_changes(folder, _workflow(list(phase.config_files), "train", values).parser)
+        refuse_changes(folder, quiet_workflow(list(phase.config_files), "train", values).parser)
         print(f"{folder} is finished already", flush=True)
         return
     run_workflow(list(phase.config_files), "train", values)
@@ -213,7 +213,7 @@ def run_workflow(config_files: list[str], workflow_type: str, overrides: Mapping
     deterministic = torch.are_deterministic_algorithms_enabled()
     try:
         with _without_remarks():
-            workflow = _workflow(config_files, workflow_type, overrides)
+            workflow = quiet_workflow(config_files, workflow_type, overrides)
             workflow.initialize()
             workflow.run()
             workflow.finalize()
@@ -221,7 +221,8 @@ def run_workflow(config_files: list[str], workflow_type: str, overrides: Mapping
         torch.use_deterministic_algorithms(deterministic)
 
 
-def _workflow(config_files: list[str], workflow_type: str, overrides: Mapping[str, Any]) -> Workflow:
+def quiet_workflow(config_files: list[str], workflow_type: str, overrides: Mapping[str, Any]) -> Workflow:
+    """A bundle's workflow, its configuration merged and checked, nothing of it instantiated; see `run_workflow`."""
     with _without_remarks():
         return Workflow(config_file=config_files, workflow_type=workflow_type, logging_file=False, **overrides)
 

@@ -31,7 +31,7 @@ from monai_tff.bundle.lineage import (
     write_content_hashes,
     write_lineage,
 )
-from monai_tff.bundle.merged import SEPARATOR, differences, portable_config
+from monai_tff.bundle.merged import SEPARATOR, differences, merged_config, portable_config
 from monai_tff.contract import InputContract
 from monai_tff.data.datalist import load_datalist
 from monai_tff.errors import ConfigError, DatalistError
@@ -158,20 +158,37 @@ def _write_configs(folder: Path, parser: ConfigParser, contract: InputContract) 
     folder.mkdir(parents=True, exist_ok=True)
     train = portable_config(parser)
     _write_yaml(folder / "train.yaml", train)
-    evaluate = ConfigParser(yaml.safe_load(yaml.safe_dump(train)))
+    _write_yaml(folder / "evaluate.yaml", evaluation_config(train, templates))
+    inference = ConfigParser.load_config_file(templates / "inference.yaml")
+    inference |= {"contract": {"_target_": inference["contract"]["_target_"], **contract.to_dict()}}
+    inference |= {"network_def": filled_network(parser)}
+    _write_yaml(folder / "inference.yaml", inference)
+    _write_json(folder / "metadata.json", filled_metadata(templates / "metadata.json", contract))
+    shutil.copyfile(templates / "logging.conf", folder / "logging.conf")
+
+
+def evaluation_config(train: Mapping[str, Any], templates: Path) -> dict[str, Any]:
+    """The merged configuration of the evaluation.
+
+    Args:
+        train: the merged configuration of the training, which stays as it is.
+        templates: the `configs` folder of the bundle that it is of.
+
+    Returns:
+        What `evaluate.yaml` holds.
+    """
+    evaluate = ConfigParser(yaml.safe_load(yaml.safe_dump(dict(train))))
     for key, value in _evaluate_layer(templates).items():
         merge_kv(evaluate, key, value)
-    _write_yaml(folder / "evaluate.yaml", evaluate.get())
-    inference = ConfigParser.load_config_file(templates / "inference.yaml")
-    network = {
-        name: parser.get_parsed_content(f"network_def#{name}") if not name.startswith("_") else value
-        for name, value in train["network_def"].items()
+    return dict(evaluate.get())
+
+
+def filled_network(parser: ConfigParser) -> dict[str, Any]:
+    """`network_def` of a configuration with every value filled in, as a standalone file wants it."""
+    return {
+        name: value if name.startswith("_") else parser.get_parsed_content(f"network_def#{name}")
+        for name, value in merged_config(parser)["network_def"].items()
     }
-    inference |= {"contract": {"_target_": inference["contract"]["_target_"], **contract.to_dict()}}
-    inference |= {"network_def": network}
-    _write_yaml(folder / "inference.yaml", inference)
-    _write_json(folder / "metadata.json", _metadata(templates / "metadata.json", contract))
-    shutil.copyfile(templates / "logging.conf", folder / "logging.conf")
 
 
 def _evaluate_layer(templates: Path) -> dict[str, Any]:
@@ -182,7 +199,16 @@ def _evaluate_layer(templates: Path) -> dict[str, Any]:
     return differences(evaluate, ConfigParser.load_config_file(templates / "train.yaml"))
 
 
-def _metadata(template: Path, contract: InputContract) -> dict[str, Any]:
+def filled_metadata(template: Path, contract: InputContract) -> dict[str, Any]:
+    """The metadata of a shipped bundle with the shapes and classes of a contract.
+
+    Args:
+        template: the shipped bundle's metadata.json.
+        contract: of the weights.
+
+    Returns:
+        What metadata.json of the run is to hold.
+    """
     metadata = json.loads(template.read_text(encoding="utf-8"))
     formats = metadata["network_data_format"]
     shape: list[int | str] = [*contract.spatial_size, "*"]

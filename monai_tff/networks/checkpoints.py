@@ -93,6 +93,16 @@ def read_state_dict(source: Source) -> dict[str, torch.Tensor]:
     Raises:
         WeightsError: when the file cannot be read, or there are no tensors or something else among them.
     """
+    state = stored_state_dict(source)
+    return from_original(state) if is_original(state) else state
+
+
+def stored_state_dict(source: Source) -> dict[str, torch.Tensor]:
+    """Reads the weights of a network as `read_state_dict` does, under the names that the file gives them.
+
+    Returns:
+        Name -> tensor, without what distributed training and compilation put in front.
+    """
     content = source if isinstance(source, Mapping) else read_checkpoint(source)
     state: Any = next((content[key] for key in STATE_DICT_KEYS if isinstance(content.get(key), Mapping)), content)
     strangers = [str(name) for name, value in state.items() if not isinstance(value, torch.Tensor)]
@@ -101,8 +111,7 @@ def read_state_dict(source: Source) -> dict[str, torch.Tensor]:
             f"{describe(source)}: found {', '.join(strangers[:5]) or 'nothing'} in the place of tensors, expected a "
             f"state dict, alone or under one of the keys {', '.join(STATE_DICT_KEYS)}; save the network's state_dict."
         )
-    state = {_unwrapped(name): value for name, value in state.items()}
-    return from_original(state) if is_original(state) else state
+    return {_unwrapped(str(name)): value for name, value in state.items()}
 
 
 def read_learning_rate(path: str | Path) -> float:

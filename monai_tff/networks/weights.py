@@ -67,7 +67,7 @@ def load_pretrained(network: nn.Module, source: Source, *, load_class_token: boo
         )
     taken = {name: tensor for name, tensor in state.items() if part_of(name) in shared}
     expected = {name: tensor for name, tensor in own.items() if part_of(name) in shared}
-    _check_fit(taken, expected, describe(source))
+    check_fit(taken, expected, describe(source))
     network.load_state_dict(taken, strict=False)
     return HandoverReport(
         loaded=tuple(name for name in own if name in taken),
@@ -91,7 +91,7 @@ def load_finished(network: nn.Module, source: Source) -> HandoverReport:
             file cannot be read.
     """
     state = read_state_dict(source)
-    _check_fit(state, network.state_dict(), describe(source))
+    check_fit(state, network.state_dict(), describe(source))
     network.load_state_dict(state)
     return HandoverReport(loaded=tuple(state), new=(), left_out=())
 
@@ -102,7 +102,17 @@ def part_of(name: str) -> str:
     return ".".join(words[:2]) if words[0] == "transformer" else words[0]
 
 
-def _check_fit(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], source: str) -> None:
+def check_fit(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], source: str) -> None:
+    """Compares weights with the tensors of a network, whose values do not count.
+
+    Args:
+        state: name -> tensor, under our names.
+        expected: the network's state dict.
+        source: of the weights, for the message.
+
+    Raises:
+        WeightsError: when a tensor is missing, there is one too many, a shape differs, or a value is not finite.
+    """
     way_out = "it belongs to a network of another kind, spatial_size or hidden_size; build the network as it was saved."
     for name in expected:
         if name not in state:
