@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import re
 import struct
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from monai_tff.bundle import layout
 from monai_tff.bundle.verification.archives import open_archive, read_member
-from monai_tff.bundle.verification.findings import Finding, refused, shown
-from monai_tff.bundle.verification.pickles import MAX_PICKLE, check_layout, check_pickle
+from monai_tff.bundle.verification.findings import Finding, refused
+from monai_tff.bundle.verification.pickles import (
+    MAX_PICKLE,
+    STATE_DICT_MEMBERS,
+    check_layout,
+    check_pickle,
+    check_stored,
+)
+from monai_tff.bundle.verification.programs import check_program
 from monai_tff.bundle.verification.texts import parse_json
+from monai_tff.bundle.verification.torchscript import check_torchscript
 from monai_tff.errors import BundleError
 
 MAX_HEADER = 16 * 1024**2
 """Bytes of the header of a safetensors file."""
 
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-STATE_DICT_MEMBERS = re.compile(
-    r"data\.pkl|byteorder|version|\.format_version|\.storage_alignment|\.data/serialization_id|data/\d+"
-)
 
 
 def format_findings(folder: Path, names: tuple[str, ...]) -> Iterator[Finding]:
@@ -107,15 +110,10 @@ def check_state_dict(path: Path) -> None:
         check_pickle(read_member(archive, f"{top}/data.pkl", MAX_PICKLE))
 
 
-def check_stored(archive: zipfile.ZipFile) -> None:
-    """Refuses compressed members: torch writes tensors as they are, and they cannot grow when they are read."""
-    for member in archive.infolist():
-        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
-            raise BundleError(f"the member {shown(member.filename)} is compressed, expected it as torch writes it")
-
-
 CHECKS: dict[str, Callable[[Path], None]] = {
     Path(layout.SAFETENSORS).suffix: check_safetensors,
     Path(layout.STATE_DICT).suffix: check_state_dict,
+    Path(layout.TORCHSCRIPT).suffix: check_torchscript,
+    Path(layout.PROGRAM).suffix: check_program,
 }
 """By ending of the file."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickletools
 import re
+import zipfile
 from collections.abc import Iterable
 
 from monai_tff.bundle.verification.findings import shown
@@ -27,31 +28,43 @@ TENSOR_GLOBALS = frozenset(
 )
 """Functions and classes that a state dict of tensors and numbers is made of."""
 
+INPUT_GLOBALS = TENSOR_GLOBALS | {"torch._tensor _rebuild_from_type_v2", "torch Tensor"}
+"""What the example inputs of a torch.export program are made of: it keeps their type."""
+
+SCRIPT_GLOBALS = TENSOR_GLOBALS | {"torch.jit._pickle restore_type_tag"}
+"""What TorchScript writes around lists; it only names their type."""
+
 SCRIPT_GLOBAL = re.compile(r"__torch__(\.\w+)+ \w+")
 """Classes of a TorchScript archive's own code; only TorchScript can load them."""
 
 SCRIPT_OPCODES = OPCODES | {"NEWOBJ"}
+STATE_DICT_MEMBERS = re.compile(
+    r"data\.pkl|byteorder|version|\.format_version|\.storage_alignment|\.data/serialization_id|data/\d+"
+)
+"""Of a file that `torch.save` writes."""
+
 MAX_PICKLE = 64 * 1024**2
 """Bytes of a pickle, the tensors' values not counted."""
 
 
-def check_pickle(content: bytes, is_script: bool = False) -> None:
+def check_pickle(content: bytes, allowed: frozenset[str] = TENSOR_GLOBALS, is_script: bool = False) -> None:
     """Refuses a pickle that does more than putting tensors, numbers and texts together.
 
     Args:
         content: the pickle.
+        allowed: functions and classes that it may name.
         is_script: of a TorchScript archive, which may name the classes of its own code as well.
 
     Raises:
         BundleError: naming the first opcode or global that is not allowed.
     """
-    allowed = SCRIPT_OPCODES if is_script else OPCODES
+    opcodes = SCRIPT_OPCODES if is_script else OPCODES
     end = 0
     try:
         for opcode, argument, position in pickletools.genops(content):
-            if opcode.name not in allowed:
+            if opcode.name not in opcodes:
                 raise BundleError(f"the opcode {opcode.name}, expected a pickle of tensors and numbers")
-            known = argument in TENSOR_GLOBALS or (is_script and SCRIPT_GLOBAL.fullmatch(str(argument)))
+            known = argument in allowed or (is_script and SCRIPT_GLOBAL.fullmatch(str(argument)))
             if opcode.name == "GLOBAL" and not known:
                 name = str(argument).replace(" ", ".")
                 raise BundleError(f"would call {shown(name)} when it is loaded, expected tensors and numbers")
@@ -88,3 +101,10 @@ def check_layout(names: Iterable[str], members: re.Pattern[str], required: Itera
         if f"{top}/{name}" not in names:
             raise BundleError(f"no member {name}, expected one")
     return top
+
+
+def check_stored(archive: zipfile.ZipFile) -> None:
+    """Refuses compressed members: torch writes tensors as they are, and they cannot grow when they are read."""
+    for member in archive.infolist():
+        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+            raise BundleError(f"the member {shown(member.filename)} is compressed, expected it as torch writes it")

@@ -146,8 +146,15 @@ def read_json(path: Path, limit: int = MAX_TEXT) -> Any:
     return parse_json(read_bytes(path, limit))
 
 
-def parse_json(content: bytes) -> Any:
+def parse_json(content: bytes, max_depth: int = MAX_DEPTH) -> Any:
     """Reads JSON from bytes, see `read_json`.
+
+    Args:
+        content: UTF-8.
+        max_depth: levels of nesting.
+
+    Returns:
+        What it holds.
 
     Raises:
         BundleError: as there.
@@ -158,7 +165,7 @@ def parse_json(content: bytes) -> Any:
         if isinstance(error, BundleError):
             raise
         raise BundleError(f"is no JSON ({shown(str(error))})") from error
-    _check_numbers(value)
+    _check_numbers(value, max_depth)
     return value
 
 
@@ -173,16 +180,16 @@ def _refuse_constant(name: str) -> None:
     raise BundleError(f"holds the number {name}, expected finite ones")
 
 
-def _check_numbers(value: Any, depth: int = 0) -> None:
-    if depth > MAX_DEPTH:
-        raise BundleError(f"more than {MAX_DEPTH} levels, expected fewer")
+def _check_numbers(value: Any, levels: int = MAX_DEPTH) -> None:
+    if levels < 0:
+        raise BundleError("too many levels, expected fewer")
     if isinstance(value, float) and not math.isfinite(value):
         raise BundleError(f"holds the number {value}, expected finite ones")
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
-            _check_numbers(item, depth + 1)
+            _check_numbers(item, levels - 1)
 
 
 def texts_in(value: Any) -> Iterator[str]:

@@ -1,0 +1,95 @@
+"""TorchScript archives: their code is read, not run, and may compute with tensors and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from monai_tff.bundle.verification.archives import open_archive, read_member
+from monai_tff.bundle.verification.findings import shown
+from monai_tff.bundle.verification.operations import is_operation
+from monai_tff.bundle.verification.pickles import MAX_PICKLE, SCRIPT_GLOBALS, check_layout, check_pickle
+from monai_tff.bundle.verification.texts import MAX_TEXT
+from monai_tff.errors import BundleError
+
+MEMBERS = re.compile(
+    r"(data|constants|traced_inputs)\.pkl|version|byteorder|\.data/(version|serialization_id)"
+    r"|(data|constants|traced_inputs)/\d+|code/__torch__/[\w/]+\.py"
+)
+"""Without `.debug_pkl`, which tells where the source code lay and may be loaded as a pickle."""
+
+FUNCTION = re.compile(r"forward\d*")
+"""Functions of a traced module; `__setstate__` would run when the archive is loaded."""
+
+STRING = re.compile(r'"[\w.:-]*"', re.ASCII)
+BUILTINS = ("getattr", "int", "float", "bool", "annotate")
+NUMBER_TO_TENSOR = "ops.prim.NumToTensor"
+
+STATEMENTS = (
+    *(ast.Module, ast.ClassDef, ast.FunctionDef, ast.arguments, ast.arg, ast.AnnAssign, ast.Assign, ast.Return),
+    *(ast.Pass, ast.Expr, ast.Call, ast.keyword, ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Tuple),
+    *(ast.List, ast.UnaryOp, ast.USub, ast.Load, ast.Store),
+)
+"""What the code of a traced network is written with."""
+
+
+def check_torchscript(path: Path) -> None:
+    """Refuses a TorchScript archive that does more than compute.
+
+    Args:
+        path: of the `.ts` file.
+
+    Raises:
+        BundleError: naming the member, and what it would do.
+    """
+    with open(path, "rb") as file, open_archive(file) as archive:
+        names = archive.namelist()
+        check_layout(names, MEMBERS, ("data.pkl", "constants.pkl"))
+        for name in names:
+            if name.endswith(".pkl"):
+                check_pickle(read_member(archive, name, MAX_PICKLE), SCRIPT_GLOBALS, is_script=True)
+            elif name.endswith(".py"):
+                check_code(name, read_member(archive, name, MAX_TEXT))
+
+
+def check_code(name: str, content: bytes) -> None:
+    """Refuses code of a TorchScript archive that does more than compute.
+
+    Args:
+        name: of the member, for the message.
+        content: its text.
+
+    Raises:
+        BundleError: naming the line and what is not allowed there.
+    """
+    try:
+        text = content.decode("ascii")
+        tree = ast.parse(text)
+    except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
+        raise BundleError(f"the member {shown(name)} is no code of TorchScript") from error
+    # what two parsers could read differently: other strings, comments, lines that go on
+    if re.search(r"[\"'#\\\r\f]", STRING.sub("", text)):
+        raise BundleError(f"the member {shown(name)} holds a text or comment that no traced network has")
+    for node in ast.walk(tree):
+        where = f"the member {shown(name)}, line {getattr(node, 'lineno', 1)}"
+        if not isinstance(node, STATEMENTS):
+            raise BundleError(f"{where}: {type(node).__name__}, which no traced network has")
+        if isinstance(node, ast.Call) and not _is_computation(node.func):
+            raise BundleError(f"{where}: calls {shown(ast.unparse(node.func))}, expected operations on tensors alone")
+        if isinstance(node, ast.FunctionDef) and not FUNCTION.fullmatch(node.name):
+            raise BundleError(f"{where}: the function {shown(node.name)}, expected forward alone")
+        if isinstance(node, ast.ClassDef) and [ast.unparse(base) for base in node.bases] != ["Module"]:
+            raise BundleError(f"{where}: the class {shown(node.name)} is no module")
+
+
+def _is_computation(function: ast.expr) -> bool:
+    if isinstance(function, ast.Name):
+        return function.id in BUILTINS
+    if not isinstance(function, ast.Attribute):
+        return False
+    if isinstance(function.value, ast.Name) and function.value.id == "torch":
+        return is_operation(function.attr)
+    if FUNCTION.fullmatch(function.attr):
+        return isinstance(function.value, ast.Name | ast.Attribute)
+    return ast.unparse(function) == NUMBER_TO_TENSOR
