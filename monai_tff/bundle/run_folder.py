@@ -177,7 +177,7 @@ def evaluation_config(train: Mapping[str, Any], templates: Path) -> dict[str, An
     Returns:
         What `evaluate.yaml` holds.
     """
-    evaluate = ConfigParser(yaml.safe_load(yaml.safe_dump(dict(train))))
+    evaluate = ConfigParser(yaml.safe_load(yaml.safe_dump(dict(train), sort_keys=False)))
     for key, value in _evaluate_layer(templates).items():
         merge_kv(evaluate, key, value)
     return dict(evaluate.get())

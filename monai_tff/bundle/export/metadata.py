@@ -1,0 +1,71 @@
+"""`metadata.json` of an exported bundle: the template's, with what this run and its contract say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from monai_tff import __version__
+from monai_tff.bundle import layout
+from monai_tff.bundle.export.configs import template_folder
+from monai_tff.bundle.export.details import Details, ExportSource
+from monai_tff.bundle.run_folder import filled_metadata
+from monai_tff.contract import Target
+from monai_tff.handlers.files import replaced_file
+
+OWN_PACKAGE = "monai_tff"
+FRAMEWORK = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
+"""Keys of the metadata that hold the version of a package of their own."""
+
+KINDS = {"binary": "Classification", "multiclass": "Classification", "regression": "Regression"}
+
+
+def write_metadata(folder: Path, source: ExportSource, details: Details) -> dict[str, Any]:
+    """Writes `configs/metadata.json`.
+
+    Args:
+        folder: of the bundle.
+        source: what is exported.
+        details: what the person who exports says.
+
+    Returns:
+        The metadata.
+    """
+    metadata = filled_metadata(template_folder(source.template) / layout.METADATA, source.contract)
+    metadata |= {"name": details.name, "version": details.version, "changelog": {details.version: details.changelog}}
+    metadata |= {key: _version(source, package, metadata[key]) for key, package in FRAMEWORK.items()}
+    packages = metadata["required_packages_version"]
+    # the configurations are those of the package that exports, whichever version has trained
+    metadata["required_packages_version"] = {
+        package: __version__ if package == OWN_PACKAGE else _version(source, package, tested)
+        for package, tested in packages.items()
+    }
+    metadata |= {"task": task_of(source.contract.target), "description": described(source, details)}
+    metadata |= {"authors": details.authors, "copyright": details.copyright}
+    metadata["data_source"] = details.cohort_name or "not stated; see docs/README.md"
+    with replaced_file(folder / layout.METADATA) as file:
+        file.write((json.dumps(metadata, indent=4) + "\n").encode())
+    return metadata
+
+
+def _version(source: ExportSource, package: str, tested: str) -> str:
+    return source.versions.get(package, tested).partition("+")[0]
+
+
+def task_of(target: Target | None) -> str:
+    """The task of a bundle in a few words."""
+    if target is None:
+        return "Self-supervised reconstruction of fMRI"
+    return f"{KINDS[target.kind]} of {target.name} from fMRI"
+
+
+def described(source: ExportSource, details: Details) -> str:
+    """The sentence that describes a bundle: the user's, or one made from the contract."""
+    if details.description is not None:
+        return details.description
+    target = source.contract.target
+    if target is None:
+        return "TFF, the Transformer Framework for fMRI: reconstructs the frames of a 4D BOLD scan."
+    classes = f" ({', '.join(target.class_names)})" if target.class_names else ""
+    return f"TFF, the Transformer Framework for fMRI: predicts a subject's {target.name}{classes} from a 4D BOLD scan."

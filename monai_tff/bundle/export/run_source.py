@@ -1,0 +1,99 @@
+"""Reads a run folder for the export: which of it goes into the bundle, and which must not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from monai_tff.bundle.checks import check_config_files
+from monai_tff.bundle.export.details import ExportSource
+from monai_tff.bundle.export.private import private_strings
+from monai_tff.bundle.export.sections import run_sections
+from monai_tff.bundle.lineage import read_lineage
+from monai_tff.contract import InputContract
+from monai_tff.errors import BundleError
+from monai_tff.networks.checkpoints import read_checkpoint, read_state_dict
+
+PREDICTION, RECONSTRUCTION = "tff_fmri_prediction", "tff_fmri_reconstruction"
+BEST = "models/model.pt"
+INFERENCE_IDS = ("reader", "stride")
+"""Ids of a run's inference.yaml that change what comes out, beside contract and network."""
+
+CALIBRATION = ("threshold", "temperature")
+"""Values of the contract that may be set after the training."""
+
+
+def read_run(run: Path, *, inference_only: bool = False) -> ExportSource:
+    """Reads what is exported of a run folder.
+
+    Args:
+        run: a finished run folder of one phase.
+        inference_only: leave out the configurations of training and evaluation.
+
+    Returns:
+        The source of the bundle.
+
+    Raises:
+        BundleError: for a folder that is no finished run.
+    """
+    _check_folder(run)
+    inference = _config(run / "configs" / "inference.yaml")
+    train, evaluate = (_config(run / "configs" / f"{name}.yaml") for name in ("train", "evaluate"))
+    checkpoint = read_checkpoint(run / BEST)
+    contract = _contract(run, inference, checkpoint)
+    lineage = read_lineage(run / BEST)
+    versions = json.loads((run / "versions.json").read_text(encoding="utf-8"))
+    return ExportSource(
+        template=PREDICTION if contract.target is not None else RECONSTRUCTION,
+        contract=contract,
+        network=inference["network_def"],
+        state=read_state_dict(checkpoint),
+        sections=run_sections(run, train, lineage, contract),
+        inference={name: inference[name] for name in INFERENCE_IDS if name in inference},
+        train=None if inference_only else train,
+        evaluate=None if inference_only else evaluate,
+        versions=versions,
+        lineage=lineage,
+        private=private_strings(run, train, lineage),
+    )
+
+
+def _check_folder(run: Path) -> None:
+    if not run.is_dir():
+        raise BundleError(f"{run}: there is no such folder, expected a run folder; check the path.")
+    phases = sorted(path.parent.parent.name for path in run.glob(f"*/{BEST}"))
+    if not (run / "configs" / "train.yaml").is_file():
+        if phases:
+            raise BundleError(
+                f"{run}: holds the phases {', '.join(phases)}, expected the run folder of one phase; export "
+                f"{run / phases[-1]}, for example."
+            )
+        raise BundleError(f"{run}: has no configs/train.yaml, expected a run folder; check the path.")
+    if not (run / BEST).is_file():
+        raise BundleError(
+            f"{run / BEST}: there is no such file, expected the best weights of a finished run; train it to its end "
+            "(monai_tff run --resume) and export it then."
+        )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    check_config_files([path])
+    return ConfigParser.load_config_file(path)
+
+
+def _contract(run: Path, inference: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> InputContract:
+    """The contract that inference enforces; that of the weights must be the same but for calibration."""
+    values = {key: value for key, value in inference["contract"].items() if key != "_target_"}
+    contract = InputContract.from_dict(values)
+    own, path = contract.to_dict(), run / "configs" / "inference.yaml"
+    for key, value in (checkpoint.get("contract") or {}).items():
+        if key not in CALIBRATION and own.get(key) != value:
+            raise BundleError(
+                f"{path}: the contract says {key} {own.get(key)}, expected {value} as in the training of the weights; "
+                "correct the file."
+            )
+    return contract

@@ -1,0 +1,126 @@
+"""Writes a bundle: everything into a temporary folder beside its place, checked, then moved into its place."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from monai_tff.bundle import layout
+from monai_tff.bundle.export.archive import write_archive
+from monai_tff.bundle.export.card import write_card
+from monai_tff.bundle.export.configs import template_folder, write_configs
+from monai_tff.bundle.export.details import Details, Exported, ExportSource
+from monai_tff.bundle.export.metadata import write_metadata
+from monai_tff.bundle.export.programs import write_programs
+from monai_tff.bundle.export.weights import built_network, write_weights
+from monai_tff.bundle.lineage import write_content_hashes
+from monai_tff.errors import BundleError
+from monai_tff.handlers.files import replaced_file, write_error
+
+Say = Callable[[str], None]
+
+
+def write_bundle(
+    source: ExportSource, out: Path, details: Details, *, overwrite: bool = False, say: Say = print
+) -> Exported:
+    """Writes a bundle and its zip file, or nothing at all.
+
+    Args:
+        source: what is exported.
+        out: folder that gets the bundle's folder and its zip file.
+        details: what the person who exports says.
+        overwrite: replace an export of this name and version.
+        say: is told what is being done.
+
+    Returns:
+        Folder `<out>/<name>` and archive `<out>/<name>_v<version>.zip`.
+
+    Raises:
+        BundleError: if there is something at the destination, a program differs from the network, or the bundle would
+            tell something private.
+        WeightsError: if the weights do not fit the network.
+    """
+    exported = Exported(out / details.name, out / f"{details.name}_v{details.version}.zip")
+    _refuse_existing(exported, overwrite)
+    with _temporary_folder(out, details.name) as temporary:
+        folder = temporary / details.name
+        folder.mkdir()
+        _write_files(folder, source, details, say)
+        layout.write_manifest(folder)
+        archive = temporary / exported.archive.name
+        say("packing the zip file")
+        write_archive(folder, archive)
+        _move(folder, exported.folder, temporary)
+        _move(archive, exported.archive, temporary)
+    return exported
+
+
+def _refuse_existing(exported: Exported, overwrite: bool) -> None:
+    for path in (exported.folder, exported.archive):
+        if path.exists() and not overwrite:
+            raise BundleError(
+                f"{path}: exists already, expected no export of this name and version; choose another --name, "
+                "--version or --out, or replace it with --overwrite."
+            )
+
+
+@contextmanager
+def _temporary_folder(out: Path, name: str) -> Iterator[Path]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", dir=out))
+    except OSError as error:
+        raise write_error(out, error) from error
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move(new: Path, place: Path, temporary: Path) -> None:
+    """Puts a finished folder or file into its place; what was there goes with the temporary folder."""
+    if place.exists():
+        place.rename(temporary / f"old_{place.name}")
+    new.rename(place)
+
+
+def _write_files(folder: Path, source: ExportSource, details: Details, say: Say) -> None:
+    network = built_network(source.network, source.state)
+    say("writing the weights")
+    write_weights(folder, network, source.contract)
+    say("writing TorchScript and the torch.export program, and comparing both with the network")
+    write_programs(folder, network, source.contract.window_length)
+    write_configs(folder, source)
+    write_metadata(folder, source, details)
+    write_card(folder, source, details)
+    template = template_folder(source.template)
+    for name in (layout.LOGGING, layout.LICENSE):
+        shutil.copyfile(template / name, folder / name)
+    _write_text(folder / layout.DATA_LICENSE, details.data_license or "Not stated.\n")
+    write_content_hashes(folder, source.lineage)
+    _write_large_files(folder, details)
+
+
+def _write_large_files(folder: Path, details: Details) -> None:
+    """Lists the files that a repository of bundles does not keep itself."""
+    entries = [
+        {
+            "path": path.relative_to(folder).as_posix(),
+            "url": "" if details.url is None else f"{details.url.rstrip('/')}/{path.name}",
+            "hash_val": layout.sha256_of(path),
+            "hash_type": layout.HASH_TYPE,
+        }
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.stat().st_size > layout.LARGE
+    ]
+    _write_text(folder / layout.LARGE_FILES, yaml.safe_dump({"large_files": entries}, sort_keys=False, width=1000))
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replaced_file(path) as file:
+        file.write(text.encode())
