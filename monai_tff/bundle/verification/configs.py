@@ -21,6 +21,7 @@ from monai_tff.bundle.verification.allowed import (
 from monai_tff.bundle.verification.findings import Finding, finding, refused, shown
 from monai_tff.bundle.verification.parts import CONTRACT, NETWORK, check_contract, check_network, part_arguments
 from monai_tff.bundle.verification.texts import read_json, read_yaml, texts_in
+from monai_tff.resources import bundles_folder
 
 KEY = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 REFERENCE = re.compile(r"@(\w+(?:::\w+)*)", re.ASCII)
@@ -48,12 +49,17 @@ def config_findings(folder: Path, name: str) -> Iterator[Finding]:
     for key, value in config.items():
         if not KEY.fullmatch(key):
             yield finding("configs", name, f"the key {shown(key)}, expected an id of the shipped bundles")
-        elif name == layout.INFERENCE and key in (CONTRACT, NETWORK):
+        elif key in (CONTRACT, NETWORK) and (name == layout.INFERENCE or _is_plain(value)):
             check = check_contract if key == CONTRACT else check_network
             yield from refused("configs", name, check, value)
         else:
             yield from (finding("configs", name, found) for found in _value_findings(value, key, key, allowed))
     yield from (finding("configs", name, found) for found in _reference_findings(config))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a part is spelt out, as in an inference config, and refers to no other id."""
+    return not any(text.startswith(RUN_BY_MONAI) for text in texts_in(value))
 
 
 def _value_findings(value: Any, key: str, place: str, allowed: AllowList) -> Iterator[str]:
@@ -152,16 +158,16 @@ def _keys(value: Any) -> Iterator[str]:
             yield from _keys(item)
 
 
-def logging_findings(folder: Path, shipped: Path) -> Iterator[Finding]:
+def logging_findings(folder: Path) -> Iterator[Finding]:
     """Whether logging.conf is the shipped one: what it holds is evaluated as Python.
 
     Args:
         folder: of the bundle.
-        shipped: the shipped file.
 
     Yields:
         One finding where it differs.
     """
     path = folder / layout.LOGGING
+    shipped = next(iter(sorted(bundles_folder().glob(f"*/{layout.LOGGING}"))))
     if path.stat().st_size > 10_000 or path.read_bytes() != shipped.read_bytes():
         yield finding("logging", layout.LOGGING, "differs from the shipped one, whose entries are run as Python")
