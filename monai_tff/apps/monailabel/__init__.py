@@ -1,1 +1,1 @@
-"""The MONAI Label app: exported bundles answer over HTTP. The only place that imports monailabel."""
+"""The MONAI Label app: bundles answer over HTTP for the scans of a folder; the only place that imports monailabel."""

@@ -1,0 +1,256 @@
+"""A folder of 4D NIfTI scans as MONAI Label's datastore: read only but for labels, and confined to the folder."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import shutil
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from monailabel.interfaces.datastore import Datastore
+from monailabel.interfaces.exception import (
+    ImageNotFoundException,
+    LabelNotFoundException,
+    MONAILabelError,
+    MONAILabelException,
+)
+
+from monai_tff.data.bids_names import split_extension
+from monai_tff.data.find_scans import find_scans
+from monai_tff.errors import ScanError
+from monai_tff.handlers.files import replaced_file
+
+LABELS = "labels"
+"""Subfolder that answers are saved in, as `labels/TAG/ID.json` or `.nii.gz`; it holds no scans."""
+
+LABEL_EXTENSIONS = (".json", ".nii.gz")
+TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+LISTING_SECONDS = 5.0
+"""Age at which the folder is searched again."""
+
+logger = logging.getLogger(__name__)
+
+
+class ScanFolder(Datastore):
+    """The scans of a folder and its subfolders, a BIDS tree for example.
+
+    What counts as a scan is what `monai_tff predict` takes (`monai_tff.data.find_scans`). The ID of a scan is its path
+    in the folder without the extension. Only IDs of the listing are known, and a file must lie inside the folder when
+    it is used: a link that leaves the folder is left out, and so is a second file of the same ID.
+
+    Args:
+        folder: of the scans.
+
+    Raises:
+        ScanError: if there is no such folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise ScanError(f"{folder}: there is no such folder, expected one with 4D NIfTI scans; check the path.")
+        self.folder = folder.resolve()
+        self.left_out = 0
+        self._scans: dict[str, Path] = {}
+        self._listed = float("-inf")
+        self._lock = threading.Lock()
+
+    def name(self) -> str:
+        """What the datastore is called; not the folder's name, which is nobody's business."""
+        return "scans"
+
+    def description(self) -> str:
+        """What the datastore is."""
+        return "4D NIfTI scans"
+
+    def scans(self) -> dict[str, Path]:
+        """The scans by ID, as they were at most `LISTING_SECONDS` ago."""
+        with self._lock:
+            if time.monotonic() - self._listed > LISTING_SECONDS:
+                self._list()
+                self._listed = time.monotonic()
+            return self._scans
+
+    def _list(self) -> None:
+        try:
+            found = [Path(record["image"]) for record in find_scans(self.folder)]
+        except ScanError:  # none yet
+            found = []
+        scans: dict[str, Path] = {}
+        left_out = 0
+        for path in found:
+            relative = path.relative_to(self.folder)
+            if relative.parts[0] == LABELS:
+                continue
+            name = (relative.parent / split_extension(path)[0]).as_posix()
+            if name in scans or not self._is_inside(path):
+                left_out += 1
+            else:
+                scans[name] = path
+        self._scans, self.left_out = scans, left_out
+
+    def _is_inside(self, path: Path) -> bool:
+        """Whether a path leads to a file or folder in the folder, links followed."""
+        try:
+            return path.resolve(strict=True).is_relative_to(self.folder)
+        except (OSError, RuntimeError):
+            return False
+
+    def list_images(self) -> list[str]:
+        """The IDs of all scans."""
+        return list(self.scans())
+
+    def get_image_uri(self, image_id: str) -> str:
+        """The path of a scan.
+
+        Args:
+            image_id: from `list_images`.
+
+        Raises:
+            ImageNotFoundException: for any other ID.
+        """
+        path = self.scans().get(image_id)
+        if path is None or not self._is_inside(path):
+            raise ImageNotFoundException("There is no such image; GET /datastore lists the images there are.")
+        return str(path)
+
+    def get_image(self, image_id: str, params: Any = None) -> bytes:
+        """The bytes of a scan's file."""
+        return Path(self.get_image_uri(image_id)).read_bytes()
+
+    def get_image_info(self, image_id: str) -> dict[str, Any]:
+        """Size of a scan's file, when it changed, and its extension."""
+        path = Path(self.get_image_uri(image_id))
+        facts = path.stat()
+        return {"bytes": facts.st_size, "ts": int(facts.st_mtime), "ext": split_extension(path)[1]}
+
+    def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
+        """The tags under which there is a label of a scan, each with the label's ID: that of the scan."""
+        self.get_image_uri(image_id)
+        return {tag: image_id for tag in self._tags() if self._label(image_id, tag) is not None}
+
+    def get_label_by_image_id(self, image_id: str, tag: str) -> str:
+        """The ID of a scan's label, empty where there is none under the tag."""
+        return image_id if self._label(image_id, tag) is not None else ""
+
+    def get_label_uri(self, label_id: str, label_tag: str) -> str:
+        """The path of a label.
+
+        Raises:
+            LabelNotFoundException: if there is none.
+        """
+        path = self._label(label_id, label_tag)
+        if path is None:
+            raise LabelNotFoundException(
+                "There is no such label; GET /datastore?output=all lists the labels there are."
+            )
+        return str(path)
+
+    def get_label(self, label_id: str, label_tag: str, params: Any = None) -> bytes:
+        """The bytes of a label's file."""
+        return Path(self.get_label_uri(label_id, label_tag)).read_bytes()
+
+    def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
+        """What a JSON label says; of a NIfTI label its size."""
+        path = Path(self.get_label_uri(label_id, label_tag))
+        if path.suffix == ".json":
+            return {"params": json.loads(path.read_text(encoding="utf-8"))}
+        return {"bytes": path.stat().st_size}
+
+    def _tags(self) -> list[str]:
+        folder = self.folder / LABELS
+        if not self._is_inside(folder):
+            return []
+        return sorted(path.name for path in folder.iterdir() if path.is_dir() and TAG.fullmatch(path.name))
+
+    def _label(self, image_id: str, tag: str) -> Path | None:
+        if image_id not in self.scans() or not TAG.fullmatch(tag):
+            return None
+        for extension in LABEL_EXTENSIONS:
+            path = self.folder / LABELS / tag / (image_id + extension)
+            if path.is_file() and self._is_inside(path):
+                return path
+        return None
+
+    def get_labeled_images(self, label_tag: str | None = None, labels: Sequence[str] | None = None) -> list[str]:
+        """The scans that have a label, under the tag or under any."""
+        tags = [label_tag] if label_tag else self._tags()
+        return [name for name in self.scans() if any(self._label(name, tag) for tag in tags)]
+
+    def get_unlabeled_images(self, label_tag: str | None = None, labels: Sequence[str] | None = None) -> list[str]:
+        """The scans that have none."""
+        labelled = set(self.get_labeled_images(label_tag, labels))
+        return [name for name in self.scans() if name not in labelled]
+
+    def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
+        """Saves a label under `labels/`, in place of an earlier one of the same scan and tag.
+
+        Args:
+            image_id: of the scan.
+            label_filename: a `.json` or `.nii.gz` file, which is copied.
+            label_tag: letters, digits, `_`, `.` and `-`.
+            label_info: not used, a label tells of itself.
+
+        Returns:
+            The label's ID.
+
+        Raises:
+            MONAILabelException: for another tag, or where labels cannot be written.
+        """
+        self.get_image_uri(image_id)
+        extension = next((known for known in LABEL_EXTENSIONS if label_filename.endswith(known)), None)
+        if extension is None or not TAG.fullmatch(label_tag):
+            raise MONAILabelException(MONAILabelError.INVALID_INPUT, "The tag or kind of the label is not allowed.")
+        path = self.folder / LABELS / label_tag / (image_id + extension)
+        try:
+            self._make_inside(path.parent)
+            with open(label_filename, "rb") as source, replaced_file(path) as target:
+                shutil.copyfileobj(source, target)
+        except (OSError, ValueError) as error:
+            raise MONAILabelException(MONAILabelError.APP_ERROR, "The label could not be written.") from error
+        return image_id
+
+    def _make_inside(self, folder: Path) -> None:
+        """Makes a folder, step by step, so that no link on the way leads out."""
+        current = self.folder
+        for part in folder.relative_to(self.folder).parts:
+            current = current / part
+            current.mkdir(exist_ok=True)
+            if not self._is_inside(current):
+                raise OSError(f"{current} leads out of the folder")
+
+    def datalist(self) -> list[dict[str, Any]]:
+        """Scans and their labels by ID; no paths, these are the server's own."""
+        return [{"image": name, "labels": self.get_labels_by_image_id(name)} for name in self.scans()]
+
+    def status(self) -> dict[str, Any]:
+        """How many scans there are, how many have a label, and how many labels each tag has."""
+        names = self.scans()
+        tags = {tag: sum(self._label(name, tag) is not None for name in names) for tag in self._tags()}
+        return {"total": len(names), "completed": len(self.get_labeled_images()), "label_tags": tags}
+
+    def json(self) -> dict[str, Any]:
+        """All scans and labels, in the form of MONAI Label's own datastore."""
+        objects = {}
+        for name, path in self.scans().items():
+            labels = {tag: {"ext": self._extension(name, tag), "info": {}} for tag in self.get_labels_by_image_id(name)}
+            objects[name] = {"image": {"ext": split_extension(path)[1], "info": {}}, "labels": labels}
+        return {"name": self.name(), "description": self.description(), "objects": objects}
+
+    def _extension(self, name: str, tag: str) -> str:
+        return split_extension(self.get_label_uri(name, tag))[1]
+
+    def refresh(self) -> None:
+        """Searches the folder again at the next call."""
+        self._listed = float("-inf")
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuses what would change the scans, or hand all of them out."""
+        raise MONAILabelException(MONAILabelError.INVALID_INPUT, "The datastore is read only.")
+
+    set_name = set_description = add_image = remove_image = remove_label = _refuse
+    update_image_info = update_label_info = get_dataset_archive = _refuse
