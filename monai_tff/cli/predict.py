@@ -9,7 +9,9 @@ import typer
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="Bundle or run folder (holds configs/inference.yaml and models/).")],
+    bundle: Annotated[
+        Path, typer.Argument(help="Bundle, its .zip, or a run folder (holds configs/inference.yaml and models/).")
+    ],
     scans: Annotated[list[Path], typer.Argument(help="4D NIfTI files, or folders that hold them.")],
     output_dir: Annotated[
         Path, typer.Option(help="Folder for predictions.csv and predictions.json, or for the reconstructions.")
@@ -18,18 +20,25 @@ def predict(
         int | None, typer.Option(help="Frames between two windows; default: windows side by side.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; default: cuda where there is one.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run a bundle of your own that the checks would refuse.")
+    ] = False,
 ) -> None:
-    """Predict the target of 4D scans."""
+    """Predict the target of 4D scans, with a bundle that is checked before anything of it runs."""
     from monai_tff.bundle.experiment import run_workflow
     from monai_tff.bundle.predictor import inference_config, known_device
+    from monai_tff.bundle.verification import opened_bundle, refuse_unsafe
 
-    config = inference_config(bundle)
     overrides: dict[str, Any] = {"dataset_dir": [str(scan) for scan in scans], "output_dir": str(output_dir)}
     if stride is not None:
         overrides["stride"] = stride
     if device is not None:
         overrides["device"] = f"$torch.device('{known_device(device)}')"
-    run_workflow([str(config)], "infer", overrides)
+    with opened_bundle(bundle) as folder:
+        config = inference_config(folder)
+        if not trust:
+            refuse_unsafe(folder)
+        run_workflow([str(config)], "infer", overrides)
     table = output_dir / "predictions.csv"
     if table.is_file():
         _show(table)
