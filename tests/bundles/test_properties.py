@@ -13,7 +13,7 @@ from monai.bundle import ConfigWorkflow, verify_metadata, verify_net_in_out
 
 ROOT = Path(__file__).parents[2]
 BUNDLES = ("tff_fmri_reconstruction", "tff_fmri_prediction")
-SCHEMA = Path(__file__).with_name("meta_schema_20240725.json")
+SCHEMA = ROOT / "monai_tff" / "bundle" / "verification" / "meta_schema_20240725.json"
 RUN_FOLDERS = ("autoencoder", "transformer", "sex", "age", "site")
 
 
