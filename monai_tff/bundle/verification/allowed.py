@@ -31,6 +31,12 @@ DEVICE = re.compile(r"\$torch\.device\('(cpu|mps|cuda(:\d{1,3})?)'\)")
 EVALUATION = "evaluation"
 """Where the evaluation of an exported bundle writes, in the working folder."""
 
+CHOICES = (
+    *("phase", "axis_codes", "mask", "tr_policy", "denoising", "encoding", "section"),
+    *("selection_metric", "selection_mode"),
+)
+"""Ids that hold one of a few words, which the contract or a component of ours checks."""
+
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9_:-]{0,40}")
 """A choice such as `auto` or `clean_img:compcor`; no path, no dotted name."""
 
@@ -58,8 +64,7 @@ class AllowList:
             return DEVICE.fullmatch(text) is not None
         if place == "reader":
             return text in READERS
-        choices = any(WORD.fullmatch(known) for known in self.texts.get(place, ()))
-        return choices and SEPARATOR not in place and WORD.fullmatch(text) is not None
+        return place in CHOICES and place in self.texts and WORD.fullmatch(text) is not None
 
     def knows(self, place: str) -> bool:
         """Whether anything may stand at a place."""
@@ -105,7 +110,7 @@ def inference_allowed() -> AllowList:
 @functools.cache
 def training_allowed() -> AllowList:
     """What a training or evaluation config may hold: any merge of shipped layers, and how an export closes it."""
-    closed = {"weights": WEIGHTS[0], "output_dir": EVALUATION, "run_dir": "@bundle_root"}
+    closed = {"weights": WEIGHTS[0], "output_dir": EVALUATION}
     return allow_list([*(merged for folder in _bundles() for merged in _merges(folder)), closed])
 
 

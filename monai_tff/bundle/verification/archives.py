@@ -7,15 +7,19 @@ import stat
 import struct
 import zipfile
 import zlib
-from typing import IO
+from typing import IO, Any
 
 from monai_tff.bundle.verification.findings import shown
 from monai_tff.errors import BundleError
 
 END = struct.Struct("<4s4H2LH")
+LONG_END_PLACE = struct.Struct("<4sLQL")
+LONG_END = struct.Struct("<4sQ2H2L4Q")
 LOCAL = struct.Struct("<4s5H3L2H")
 ENCRYPTED = 0x1
-MAX_MEMBERS = 100_000
+MAX_MEMBERS = 20_000
+"""Of an archive; the TorchScript of a network has 400."""
+
 MAX_NAME = 240
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*|\.[A-Za-z][A-Za-z0-9_.+-]*")
 """A file or folder: no separator, drive, space or control character, and never `.` or `..`."""
@@ -49,16 +53,31 @@ def open_archive(file: IO[bytes]) -> zipfile.ZipFile:
 
 
 def _check_end(file: IO[bytes], size: int) -> None:
-    file.seek(max(0, size - END.size))
-    signature, *_, comment = END.unpack(file.read(END.size))
+    """The directory lies right before the end, where both say so: other readers would look for it elsewhere."""
+    end = size - END.size
+    signature, *_, count, length, start, comment = _unpacked(END, file, end)
     if signature != b"PK\x05\x06" or comment:
         raise BundleError("is no zip archive, or something follows its end, expected neither")
+    if size >= END.size + LONG_END_PLACE.size + LONG_END.size:
+        mark, _, place, _ = _unpacked(LONG_END_PLACE, file, end - LONG_END_PLACE.size)
+        if mark == b"PK\x06\x07":
+            end -= LONG_END_PLACE.size + LONG_END.size
+            mark, *_, count, length, start = _unpacked(LONG_END, file, end)
+            if mark != b"PK\x06\x06" or place != end:
+                raise BundleError("a zip archive with a misplaced end, expected a whole one")
+    if start + length != end or count > MAX_MEMBERS:
+        raise BundleError(f"a zip archive with a misplaced directory, or more than {MAX_MEMBERS:,} members")
+
+
+def _unpacked(kind: struct.Struct, file: IO[bytes], place: int) -> tuple[Any, ...]:
+    file.seek(max(0, place))
+    return kind.unpack(file.read(kind.size))
 
 
 def _check_members(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
     members = archive.infolist()
-    if len(members) > MAX_MEMBERS:
-        raise BundleError(f"{len(members):,} members, expected at most {MAX_MEMBERS:,}")
+    if not members or min(member.header_offset for member in members):
+        raise BundleError("a zip archive with something before its first member, or none, expected it to start there")
     seen: set[str] = set()
     end = 0
     for member in sorted(members, key=lambda member: member.header_offset):

@@ -20,7 +20,7 @@ from monai_tff.bundle.verification.allowed import (
 )
 from monai_tff.bundle.verification.findings import Finding, finding, refused, shown
 from monai_tff.bundle.verification.parts import CONTRACT, NETWORK, check_contract, check_network, part_arguments
-from monai_tff.bundle.verification.texts import read_json, read_yaml, texts_in
+from monai_tff.bundle.verification.texts import MAX_TEXT, read_bytes, read_json, read_yaml, texts_in
 from monai_tff.resources import bundles_folder
 
 KEY = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -29,6 +29,7 @@ RUN_BY_MONAI = ("$", "@", "%")
 """Starts of a text that MONAI runs, looks up or reads from a file."""
 
 MAX_NUMBER = 10**9
+MAX_WORKERS = 64
 
 
 def config_findings(folder: Path, name: str) -> Iterator[Finding]:
@@ -76,8 +77,12 @@ def _value_findings(value: Any, key: str, place: str, allowed: AllowList) -> Ite
             yield f"{key} is {kind} {shown(value)}, which no shipped bundle has there"
     elif not allowed.knows(place) and not _is_part_number(place):
         yield f"{key} is {shown(value)}, which no shipped bundle has there"
-    elif isinstance(value, int | float) and abs(value) > MAX_NUMBER:
-        yield f"{key} is {shown(value)}, expected at most {MAX_NUMBER:,}"
+    elif isinstance(value, int | float) and abs(value) > (limit := _limit(place)):
+        yield f"{key} is {shown(value)}, expected at most {limit:,}"
+
+
+def _limit(place: str) -> int:
+    return MAX_WORKERS if place.endswith("workers") else MAX_NUMBER
 
 
 def _mapping_findings(value: Mapping[str, Any], key: str, place: str, allowed: AllowList) -> Iterator[str]:
@@ -168,6 +173,6 @@ def logging_findings(folder: Path) -> Iterator[Finding]:
         One finding where it differs.
     """
     path = folder / layout.LOGGING
-    shipped = next(iter(sorted(bundles_folder().glob(f"*/{layout.LOGGING}"))))
-    if path.stat().st_size > 10_000 or path.read_bytes() != shipped.read_bytes():
+    shipped = [file.read_bytes() for file in bundles_folder().glob(f"*/{layout.LOGGING}")]
+    if read_bytes(path, MAX_TEXT) not in shipped:
         yield finding("logging", layout.LOGGING, "differs from the shipped one, whose entries are run as Python")

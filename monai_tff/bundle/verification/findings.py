@@ -60,7 +60,12 @@ class Finding:
 
 def finding(rule: str, where: str, found: str) -> Finding:
     """A finding whose sentence begins with the place."""
-    return Finding(rule, where, f"{where}: {found}")
+    return Finding(rule, where, printable(f"{where}: {found}"))
+
+
+def printable(text: str) -> str:
+    """A text without what would move a terminal's cursor or break a line."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def shown(value: object) -> str:
@@ -70,7 +75,7 @@ def shown(value: object) -> str:
 
 
 def refused(rule: str, where: str, check: Callable[..., Iterable[Finding] | None], *arguments: Any) -> list[Finding]:
-    """Runs a check; a user error that it raises is one more finding.
+    """Runs a check; a user error that it raises, and a file that cannot be read, is one more finding.
 
     Args:
         rule: that the check is for.
@@ -83,4 +88,6 @@ def refused(rule: str, where: str, check: Callable[..., Iterable[Finding] | None
         found.extend(check(*arguments) or ())
     except UserError as error:
         found.append(finding(rule, where, " ".join(str(error).split()).rstrip(".")))
+    except (OSError, RecursionError) as error:
+        found.append(finding(rule, where, f"cannot be read ({shown(str(error))}), expected a sound file"))
     return found

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,6 +35,8 @@ MAX_SIZE = 100_000
 
 MAX_LAYERS = 100
 MAX_TEXT = 200
+RUN_BY_MONAI = re.compile(r"^\s*[$@%]|[@%](#|::)")
+"""Texts that MONAI evaluates, or resolves as ids."""
 
 
 @functools.cache
@@ -105,7 +108,7 @@ def _check_target(target: Any) -> None:
 
 def is_plain_text(text: str) -> bool:
     """Whether a text is a name to show: short, printable, and nothing that MONAI runs or looks up."""
-    return 0 < len(text) <= MAX_TEXT and text.isprintable() and not text.lstrip().startswith(("$", "@", "%"))
+    return 0 < len(text) <= MAX_TEXT and text.isprintable() and not RUN_BY_MONAI.search(text)
 
 
 def check_network(value: Any) -> None:

@@ -43,7 +43,7 @@ STATE_DICT_MEMBERS = re.compile(
 )
 """Of a file that `torch.save` writes."""
 
-MAX_PICKLE = 64 * 1024**2
+MAX_PICKLE = 8 * 1024**2
 """Bytes of a pickle, the tensors' values not counted."""
 
 

@@ -28,7 +28,9 @@ MEMBERS = re.compile(
     rf"{re.escape(MODEL)}|{re.escape(INPUTS)}|{'|'.join(map(re.escape, TENSORS))}|data/weights/weight_\d+"
     r"|data/constants/tensor_\d+|archive_format|archive_version|version|byteorder|\.data/(version|serialization_id)"
 )
-MAX_MODEL = 64 * 1024**2
+MAX_MODEL = 16 * 1024**2
+"""Bytes of the graph, and of each table of tensors; those of our networks have 400,000."""
+
 MAX_INPUTS = 1024**3
 """Bytes of the example that a program keeps: a window of the network's input."""
 
