@@ -5,10 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Written when the environment is complete, so that it is not made again until a requirement changes.
 STAMP := $(VENV)/.complete
+LABEL_VENV := .venv-label
+LABEL_STAMP := $(LABEL_VENV)/.complete
 LINTED := monai_tff tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test parity round-trip lint clean
+.PHONY: help env demo test parity round-trip label-env label-test lint clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -36,6 +38,21 @@ parity: $(STAMP) ## Run the heavy tests: the published numbers at paper size
 
 round-trip: $(STAMP) ## Predict with exported bundles in a new environment that holds the wheel
 	@$(BIN)/python -m pytest -m fresh tests/end_to_end
+
+label-env: $(LABEL_STAMP) ## Make .venv-label: the same versions, MONAI Label, and the project in it
+
+# MONAI Label imports pydicom_seg, which does not run with the pydicom of now, and calls it for DICOM only: an empty
+# module is in its place. See the head of constraints-label.txt.
+$(LABEL_STAMP): setup.cfg pyproject.toml constraints.txt constraints-label.txt
+	$(PYTHON) -m venv $(LABEL_VENV)
+	$(LABEL_VENV)/bin/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)" -c constraints.txt
+	$(LABEL_VENV)/bin/python -m pip install --quiet -e '.[test]' -c constraints.txt
+	$(LABEL_VENV)/bin/python -m pip install --quiet --no-deps -r constraints-label.txt
+	@$(LABEL_VENV)/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/pydicom_seg.py", "w").close()'
+	@touch $@
+
+label-test: $(LABEL_STAMP) ## Run the tests of the server, with MONAI Label and over HTTP, and check their coverage
+	@$(LABEL_VENV)/bin/python -m pytest tests/apps --cov --cov-config=tests/apps/coverage.toml
 
 lint: $(STAMP) ## Check format, style, types and the direction of imports
 	$(BIN)/ruff format --check $(LINTED)
