@@ -12,15 +12,20 @@ logger = logging.getLogger(LOGGER)
 
 
 class OwnLinesOnly(logging.Filter):
-    """Lets the lines of `LOGGER` through; of others, warnings and errors only leave a word that there was one."""
+    """Lets the lines of `LOGGER` through; the first warning of another leaves a word that there was one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[str] = set()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record is written; what it says may be replaced."""
         if record.name == LOGGER:
             return True
-        if record.levelno < logging.WARNING:
+        if record.levelno < logging.WARNING or record.name in self._told:
             return False
-        record.msg = "left out a message of %s: it may name scans"
+        self._told.add(record.name)
+        record.msg = "left out messages of %s: they may name scans"
         record.args = (record.name,)
         record.exc_info = record.exc_text = record.stack_info = None
         return True

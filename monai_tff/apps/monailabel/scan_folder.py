@@ -210,6 +210,8 @@ class ScanFolder(Datastore):
             self._make_inside(path.parent)
             with open(label_filename, "rb") as source, replaced_file(path) as target:
                 shutil.copyfileobj(source, target)
+            for other in set(LABEL_EXTENSIONS) - {extension}:
+                path.with_name(Path(image_id).name + other).unlink(missing_ok=True)
         except (OSError, ValueError) as error:
             raise MONAILabelException(MONAILabelError.APP_ERROR, "The label could not be written.") from error
         return image_id
