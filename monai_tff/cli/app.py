@@ -11,7 +11,20 @@ from typer.core import TyperGroup
 from monai_tff import __version__
 from monai_tff.errors import user_error_in
 
-COMMANDS = ("demo", "simulate", "convert-scans", "init", "datalist", "check", "prepare", "run", "predict", "verify", "serve")
+COMMANDS = (
+    "demo",
+    "simulate",
+    "convert-scans",
+    "init",
+    "datalist",
+    "check",
+    "prepare",
+    "run",
+    "predict",
+    "verify",
+    "convert",
+    "serve",
+)
 """Each in a module of this folder that holds a function of the same name (`_` for `-`), in the order of the help."""
 
 INTERRUPTED = 130
