@@ -15,7 +15,7 @@ from monai_tff import __version__
 from monai_tff.bundle import layout
 from monai_tff.bundle.verification.findings import Finding, finding, shown
 from monai_tff.bundle.verification.manifest import SHA256
-from monai_tff.bundle.verification.texts import MAX_TEXT, read_bytes, read_json, read_yaml
+from monai_tff.bundle.verification.texts import MAX_TEXT, parse_json, read_bytes, read_json, read_yaml
 from monai_tff.bundle.verification.tree import MAX_HASHES, WEIGHTS
 from monai_tff.errors import BundleError
 
@@ -194,7 +194,8 @@ def style_findings(folder: Path) -> Iterator[Finding]:
         if personal:
             yield finding("style", name, f"the path {shown(personal[0])} of somebody's machine, expected none")
     content = _prose(folder, layout.METADATA)
-    forms = (json.dumps(json.loads(content), indent=INDENT, ensure_ascii=escaped) for escaped in (True, False))
+    value = parse_json(content.encode())
+    forms = (json.dumps(value, indent=INDENT, ensure_ascii=escaped) for escaped in (True, False))
     if content.removesuffix("\n") not in forms:
         yield finding("style", layout.METADATA, f"another form than JSON indented by {INDENT}, expected that")
 

@@ -10,6 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+from torch import nn
+
 from monai_tff import networks
 from monai_tff.bundle.verification.allowed import TARGET, is_sequence
 from monai_tff.bundle.verification.findings import shown
@@ -148,3 +151,22 @@ def _is_number(value: Any) -> bool:
 
 def _is_size(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MAX_SIZE
+
+
+def built_network(value: Mapping[str, Any]) -> nn.Module:
+    """The network of an inference config, with random weights.
+
+    Args:
+        value: of its id `network_def`, that `check_network` found nothing in.
+
+    Raises:
+        ContractError: for sizes that no network can be built for.
+    """
+    arguments = {name: argument for name, argument in value.items() if name != TARGET}
+    return NETWORKS[value[TARGET]](**arguments)
+
+
+def network_shapes(value: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shapes of the network's tensors by name, found without memory for one; see `built_network`."""
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in built_network(value).state_dict().items()}

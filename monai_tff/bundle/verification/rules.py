@@ -162,9 +162,9 @@ MAIN_FILE = {
 
 NEEDS: dict[str, tuple[str, ...]] = {
     "tree": (),
-    **{rule: ("tree",) for rule in ("manifest", "formats", "configs", "metadata", "logging", "card", "style")},
+    **{rule: ("tree",) for rule in ("manifest", "formats", "configs", "metadata", "logging", "card")},
     "structure": ("tree", "formats", "configs", "metadata"),
-    **{rule: ("tree", "metadata") for rule in ("schema", "version")},
+    **{rule: ("tree", "metadata") for rule in ("schema", "version", "style")},
     "large_files": ("tree", "manifest"),
     "properties": ("tree", "configs", "metadata"),
     "network": (*_SAFE, "schema"),

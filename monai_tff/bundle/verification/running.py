@@ -11,10 +11,9 @@ from monai.bundle.properties import InferProperties, MetaProperties, TrainProper
 from monai.utils import BundleProperty, BundlePropertyConfig
 
 from monai_tff.bundle import layout
-from monai_tff.bundle.verification.allowed import SEPARATOR, TARGET, normalised
+from monai_tff.bundle.verification.allowed import SEPARATOR, normalised
 from monai_tff.bundle.verification.findings import Finding, finding, shown
-from monai_tff.bundle.verification.formats import safetensors_header
-from monai_tff.bundle.verification.parts import CONTRACT, NETWORK, NETWORKS, contract_of
+from monai_tff.bundle.verification.parts import CONTRACT, NETWORK, built_network, contract_of
 from monai_tff.bundle.verification.texts import read_json, read_yaml
 from monai_tff.networks import load_finished, read_state_dict
 from monai_tff.networks.base import IN_CHANNELS
@@ -80,17 +79,6 @@ def network_findings(folder: Path) -> Iterator[Finding]:
         yield finding("network", layout.SAFETENSORS, f"is not here, see {layout.LARGE_FILES} for where it lies")
         return
     config = read_yaml(folder / layout.INFERENCE)
-    wanted = _shapes(config[NETWORK], "meta")
-    header, _ = safetensors_header(folder / layout.SAFETENSORS)
-    found = {name: tuple(tensor["shape"]) for name, tensor in header.items()}
-    if found != wanted:
-        name = next(name for name in (*wanted, *found) if wanted.get(name) != found.get(name))
-        yield finding(
-            "network",
-            layout.SAFETENSORS,
-            f"{shown(name)} has the shape {found.get(name)}, expected {wanted.get(name)} for the network_def",
-        )
-        return
     network = loaded_network(folder)
     output = _output(network, folder)
     formats = read_json(folder / layout.METADATA)["network_data_format"]["outputs"]["pred"]
@@ -107,17 +95,6 @@ def network_findings(folder: Path) -> Iterator[Finding]:
         yield finding("network", layout.SAFETENSORS, "the output is not finite, expected numbers")
 
 
-def _shapes(network: Mapping[str, Any], device: str) -> dict[str, tuple[int, ...]]:
-    """Shapes of the network's tensors, without memory for one."""
-    with torch.device(device):
-        return {name: tuple(tensor.shape) for name, tensor in _built(network).state_dict().items()}
-
-
-def _built(network: Mapping[str, Any]) -> torch.nn.Module:
-    arguments = {name: value for name, value in network.items() if name != TARGET}
-    return NETWORKS[network[TARGET]](**arguments)
-
-
 def loaded_network(folder: Path) -> torch.nn.Module:
     """The network of a bundle with its weights, in evaluation mode, on the CPU.
 
@@ -127,7 +104,7 @@ def loaded_network(folder: Path) -> torch.nn.Module:
     Raises:
         WeightsError: for weights that do not fit.
     """
-    network = _built(read_yaml(folder / layout.INFERENCE)[NETWORK])
+    network = built_network(read_yaml(folder / layout.INFERENCE)[NETWORK])
     load_finished(network, folder / layout.SAFETENSORS)
     return network.eval()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from monai_tff.bundle import layout
 from monai_tff.bundle.verification.allowed import TARGET, inference_templates, normalised
 from monai_tff.bundle.verification.findings import Finding, finding, shown
 from monai_tff.bundle.verification.formats import safetensors_header
-from monai_tff.bundle.verification.parts import CONTRACT, NETWORK, contract_of
+from monai_tff.bundle.verification.parts import CONTRACT, NETWORK, contract_of, network_shapes
 from monai_tff.bundle.verification.texts import parse_json, read_json, read_yaml
 from monai_tff.contract import InputContract
 
@@ -74,18 +75,38 @@ def _contract_findings(folder: Path, contract: InputContract, network: Mapping[s
             f"network_def#num_outputs is {network.get('num_outputs', 1)}, expected {contract.target.num_outputs} for "
             "the target of the contract",
         )
-    yield from _weights_findings(folder, contract)
+    yield from _weights_findings(folder, contract, network)
     yield from _metadata_findings(folder, contract)
 
 
-def _weights_findings(folder: Path, contract: InputContract) -> Iterator[Finding]:
+def _weights_findings(folder: Path, contract: InputContract, network: Mapping[str, Any]) -> Iterator[Finding]:
+    """The weights are of this network and contract, so that it is no larger than they are."""
+    wanted = network_shapes(network)
     path = folder / layout.SAFETENSORS
     if not path.is_file():
+        yield from _size_findings(folder / layout.STATE_DICT, wanted)
         return
-    _, metadata = safetensors_header(path)
+    header, metadata = safetensors_header(path)
+    found = {name: tuple(tensor["shape"]) for name, tensor in header.items()}
+    for name in (*wanted, *found):
+        if wanted.get(name) != found.get(name):
+            shapes = f"the shape {found.get(name)}, expected {wanted.get(name)} for the network_def"
+            yield finding("structure", layout.SAFETENSORS, f"{shown(name)} has {shapes}")
+            break
     text = metadata.get(layout.CONTRACT_KEY)
     if text is None or parse_json(text.encode()) != contract.to_dict():
         yield finding("structure", layout.SAFETENSORS, f"another contract than {layout.INFERENCE}, expected the same")
+
+
+def _size_findings(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> Iterator[Finding]:
+    """A network that its weights cannot fill is not built: it could take all memory."""
+    numbers = sum(math.prod(shape) for shape in wanted.values())
+    if path.is_file() and numbers > path.stat().st_size:
+        yield finding(
+            "structure",
+            layout.INFERENCE,
+            f"network_def has {numbers:,} weights, expected no more than {path.name} has bytes",
+        )
 
 
 def _metadata_findings(folder: Path, contract: InputContract) -> Iterator[Finding]:
