@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from monai_tff.bundle.export import Details
+    from monai_tff.bundle.export import Details, Exported
 
 Name = Annotated[str, typer.Option("--name", help="Name of the bundle, hcp_sex_classification for example.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder that gets the bundle's folder and its zip file.")]
@@ -49,3 +49,15 @@ def details_of(data_license: Path | None, **given: Any) -> Details:
                 "the path."
             ) from error
     return Details(data_license=text, **given)
+
+
+def print_exported(exported: Exported) -> None:
+    """Prints the files of a bundle with their sizes, and how to go on."""
+    files = sorted(path for path in exported.folder.rglob("*") if path.is_file())
+    for path in (*files, exported.archive):
+        typer.echo(f"{_size(path.stat().st_size):>9}  {path}")
+    typer.echo(f"Next: python -m monai_tff verify {exported.folder}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
