@@ -67,8 +67,7 @@ def convert(
         overwrite=overwrite,
         say=typer.echo,
     )
-    typer.echo(f"Written to {exported.folder} and {exported.archive}")
-    typer.echo(f"Next: python -m monai_tff verify {exported.folder}")
+    details.print_exported(exported)
 
 
 def _target(name: str | None, kind: str | None, classes: str | None) -> Target | None:

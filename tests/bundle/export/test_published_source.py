@@ -29,12 +29,13 @@ from monai_tff.networks import TFFAutoEncoder, TFFPredictor, TFFReconstructor
 from monai_tff.networks.original import original_name
 
 SIZE, WINDOW, TRIM = (8, 10, 9), 5, 1
+SIZES = {"num_layers": 1, "feedforward_size": 64}
 SECRET = "ward_seven_of_st_elsewhere"
 KINDS: dict[str, Callable[[], torch.nn.Module]] = {
     "autoencoder": lambda: TFFAutoEncoder(SIZE, hidden_size=32),
-    "transformer": lambda: TFFReconstructor(SIZE, hidden_size=32),
-    "binary": lambda: TFFPredictor(SIZE, hidden_size=32, paper_head="binary"),
-    "regression": lambda: TFFPredictor(SIZE, hidden_size=32, paper_head="regression"),
+    "transformer": lambda: TFFReconstructor(SIZE, hidden_size=32, **SIZES),
+    "binary": lambda: TFFPredictor(SIZE, hidden_size=32, **SIZES, paper_head="binary"),
+    "regression": lambda: TFFPredictor(SIZE, hidden_size=32, **SIZES, paper_head="regression"),
 }
 TARGETS = {"binary": Target("sex", "binary", ("F", "M")), "regression": Target("age", "regression")}
 
