@@ -73,6 +73,9 @@ class InferEndpoint:
             except BaseException:
                 folder.cleanup()
                 raise
+        if isinstance(response, JSONResponse):  # needs no file
+            folder.cleanup()
+            return response
         return _Cleaning(response, folder)
 
     async def _from_form(self, request: Request, image: str, folder: Path) -> dict[str, Any]:

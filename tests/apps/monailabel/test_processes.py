@@ -1,0 +1,147 @@
+"""How a server starts and stops: our command, and MONAI Label's own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.apps.monailabel.conftest import Server, snapshot
+from tests.conftest import run_python
+
+MAIN = Path(__file__).parents[3] / "monai_tff" / "apps" / "monailabel" / "main.py"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_start_and_stop(start: Callable[..., Any], bundles: dict[str, Path], studies: Path, number: int) -> None:
+    before = snapshot(studies)
+    package = snapshot(MAIN.parent)
+    server = start(bundles["sex"], "--studies", studies)
+    assert f'{server.url}/infer/MODEL?image=IMAGE"' in server.output()
+    assert server.ask("GET", "/info").status_code == 200
+    assert server.stop(number) == 0
+    assert server.output().rstrip().endswith("stopped")
+    assert "Traceback" not in server.output()
+    with pytest.raises(requests.exceptions.ConnectionError):
+        server.ask("GET", "/info")
+    assert list(server.temporary.glob("*")) == []
+    assert snapshot(studies) == before
+    assert {name: facts[1:] for name, facts in snapshot(MAIN.parent).items() if name.endswith(".py")} == {
+        name: facts[1:] for name, facts in package.items() if name.endswith(".py")
+    }
+
+
+def test_stopped_and_started_again_at_the_same_port(
+    start: Callable[..., Any], bundles: dict[str, Path], studies: Path
+) -> None:
+    first = start(bundles["sex"], "--studies", studies)
+    port = first.url.rsplit(":", 1)[1]
+    assert first.ask("GET", "/info").status_code == 200
+    assert first.stop() == 0
+    words = [sys.executable, "-m", "monai_tff", "serve", str(bundles["sex"]), "--studies", str(studies), "--port", port]
+    second = Server(words, first.log.parent)
+    second.url = second.wait_for(r"listening at (http://\S+)")
+    assert second.url == first.url
+    assert second.ask("GET", "/info").status_code == 200
+    assert second.stop() == 0
+
+
+def serve(*arguments: object, folder: Path, token: str | None = None) -> tuple[int, str]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MONAI_TFF_TOKEN", raising=False)
+        if token is not None:
+            patch.setenv("MONAI_TFF_TOKEN", token)
+        result = run_python("-m", "monai_tff", "serve", *map(str, arguments), folder=folder)
+    return result.returncode, result.stderr.strip().splitlines()[-1]
+
+
+def test_it_does_not_start_where_it_must_not(bundles: dict[str, Path], studies: Path, tmp_path: Path) -> None:
+    ours = (bundles["sex"], "--studies", studies)
+    code, line = serve(*ours, "--host", "0.0.0.0", folder=tmp_path)
+    assert [code, line.startswith("error: --host 0.0.0.0: others may reach this address")] == [1, True]
+    code, line = serve(*ours, "--host", "0.0.0.0", folder=tmp_path, token="short")
+    assert [code, line.startswith("error: MONAI_TFF_TOKEN: the token has 5 characters, expected 16")] == [1, True]
+    code, line = serve(bundles["sex"], "--studies", tmp_path / "nothing", folder=tmp_path)
+    assert [code, "there is no such folder, expected one with 4D NIfTI scans" in line] == [1, True]
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, line = serve(*ours, "--port", taken.getsockname()[1], folder=tmp_path)
+    assert [code, "cannot be listened at" in line] == [1, True]
+
+
+def test_a_bundle_that_would_run_code_is_refused(bundles: dict[str, Path], studies: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(bundles["sex"], tmp_path / "hostile"))
+    config = bundle / "configs" / "inference.yaml"
+    canary = tmp_path / "canary"
+    config.write_text(config.read_text() + f"\nextra: $open('{canary}', 'w')\n")
+    code, line = serve(bundle, "--studies", studies, folder=tmp_path)
+    assert [code, line.startswith("error: ")] == [1, True]
+    assert "inference.yaml" in line
+    assert not canary.exists()
+
+
+def test_monai_labels_own_command(bundles: dict[str, Path], studies: Path, images: list[str], tmp_path: Path) -> None:
+    app = tmp_path / "app"
+    app.mkdir()
+    shutil.copy(MAIN, app)  # MONAI Label makes folders beside it
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    script = str(Path(sys.executable).with_name("monailabel"))
+    words = [script, "start_server", "--app", str(app), "--studies", str(studies), "--port", str(port)]
+    words += ["--conf", "bundles", f"{bundles['age']},{bundles['reconstruction']}"]
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    server = Server(words, tmp_path, {"PATH": path})
+    try:
+        server.wait_for(r"(Uvicorn running|scans: \d+)")
+        server.url = f"http://127.0.0.1:{port}"
+        time.sleep(0.5)
+        assert set(server.ask("GET", "/info/").json()["models"]) == {"age", "reconstruction"}
+        assert server.infer("age", images[0]).json()["image"] == images[0]
+        assert server.ask("POST", "/reload").status_code == 404
+        assert server.ask("GET", "/info/", headers={"Host": "evil.example"}).status_code == 403
+        assert server.infer("age", "/etc/passwd").status_code == 404
+    finally:
+        server.stop()
+    logs = server.output() + "".join(path.read_text() for path in (app / "logs").iterdir())
+    assert "infer model age status 200" in logs
+    assert "sub-" not in logs
+
+
+@pytest.mark.parametrize(
+    ("conf", "sentence"),
+    [
+        ({}, "--conf bundle: there is none"),
+        ({"bundle": "a", "bundel": "b"}, "--conf bundel: there is no such key"),
+        ({"bundle": "a", "trust": "maybe"}, "--conf trust: found 'maybe'"),
+        ({"bundle": "a", "queue": "0"}, "--conf queue: found '0'"),
+        ({"bundle": "a", "token_file": "/nowhere"}, "/nowhere: cannot be read"),
+    ],
+)
+def test_settings_that_are_refused(conf: dict[str, str], sentence: str) -> None:
+    from monai_tff.apps.monailabel.settings import ServerSettings
+    from monai_tff.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="^" + sentence):
+        ServerSettings.from_conf(conf)
+
+
+def test_settings_that_are_text(tmp_path: Path) -> None:
+    from monai_tff.apps.monailabel.settings import ServerSettings
+
+    (tmp_path / "token").write_text("  0123456789abcdef\n")
+    conf = {"bundles": "a, b", "bundle": "c", "trust": "True", "queue": "3", "token_file": str(tmp_path / "token")}
+    found = ServerSettings.from_conf(conf)
+    assert [str(path) for path in found.bundles] == ["a", "b", "c"]
+    assert [found.trust, found.queue, found.token, found.max_upload_mb] == [True, 3, "0123456789abcdef", 2048]
+    assert "0123456789abcdef" not in repr(found)
