@@ -101,10 +101,8 @@ def _check_events(text: str) -> None:
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise BundleError(f"an anchor or alias on line {line}, expected none")
-        if isinstance(event, yaml.DocumentStartEvent) and (
-            event.version or event.tags or (event.explicit and line > 1)
-        ):
-            raise BundleError(f"a directive or a second document on line {line}, expected one document")
+        if isinstance(event, yaml.DocumentStartEvent) and (event.version or event.tags):
+            raise BundleError(f"a directive on line {line}, expected none")
         tag = getattr(event, "tag", None)
         if tag is not None:
             raise BundleError(f"the tag {shown(tag)} on line {line}, expected no tags")
