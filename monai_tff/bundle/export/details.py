@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from monai_tff.bundle.export.private import Private
 from monai_tff.contract import InputContract
 from monai_tff.errors import BundleError
 
@@ -88,7 +89,7 @@ class ExportSource:
     evaluate: Mapping[str, Any] | None = None
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     lineage: Sequence[Mapping[str, Any]] | None = None
-    private: frozenset[str] = frozenset()
+    private: Private = dataclasses.field(default_factory=Private)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,54 +2,131 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import getpass
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from monai_tff.bundle.merged import PATH_IDS
+ID_KEYS = ("subject", "group", "session")
+FILE_KEYS = ("image", "mask", "confounds", "scan")
+TABLES = ("evaluation/predictions.csv", "evaluation/windows.csv")
+"""Tables of a run folder that name subjects and scans."""
 
-RECORD_KEYS = ("subject", "group", "session", "image", "mask", "confounds", "scan")
+LONG_ENOUGH = 4
+"""Characters from which the name of a folder, or of a session, tells something."""
+
+SCAN_ENDINGS = (".gz", ".nii")
 
 
-def private_strings(run: Path, train: Mapping[str, Any], lineage: Sequence[Mapping[str, Any]] | None) -> frozenset[str]:
-    """Collects them from everything that a run folder and its datalist say.
+@dataclasses.dataclass(frozen=True)
+class Private:
+    """Strings that a bundle must not hold.
+
+    Attributes:
+        ids: subjects, groups, and sessions whose name has a digit and some length.
+        places: beginnings of absolute paths, which are found in everything below them, and names of scans that hold an
+            ID.
+        names: the user, the machine, the cohort's name in the datalist, sites, names of folders and of other files:
+            words that the person who exports may use, if that is meant.
+    """
+
+    ids: frozenset[str] = frozenset()
+    places: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+
+
+def private_strings(run: Path, train: Mapping[str, Any], lineage: Sequence[Mapping[str, Any]] | None = None) -> Private:
+    """Collects them from everything that is known of a run, or of a file of weights.
 
     Args:
-        run: the run folder.
-        train: its training configuration.
-        lineage: what its weights have seen, None where that is not known.
+        run: the run folder, or the file.
+        train: configuration of its training, whose absolute paths are taken, and whose datalist is read.
+        lineage: what the weights have seen, None where that is not known.
 
     Returns:
-        The strings, of two characters or more.
+        The strings.
     """
-    paths = [str(run), str(run.resolve()), *(train[key] for key in PATH_IDS if isinstance(train.get(key), str))]
-    found = {*_of_machine(), *_of_records(_records(train, lineage))}
-    found |= {path for path in paths if os.path.isabs(path)}
-    return frozenset(text for text in found if len(text) > 1)
+    paths = [os.path.abspath(run), str(run.resolve()), str(Path.home()), *_absolute_paths(train)]
+    datalist = _datalist(train)
+    records = [*_seen(lineage), *_listed(datalist), *_tabled(run)]
+    ids = set(_ids(records))
+    scans = set(_file_names(records))
+    telling = {name for name in scans if any(word in name for word in ids)}
+    names = {getpass.getuser(), socket.gethostname(), socket.gethostname().partition(".")[0], datalist.get("name")}
+    names |= {record.get("site") for record in records} | {phase.get("cohort") for phase in lineage or ()}
+    names |= {part for path in paths for part in PurePath(path).parts[1:] if len(part) >= LONG_ENOUGH}
+    names |= scans - telling
+    return Private(
+        ids=frozenset(ids),
+        places=frozenset({*_beginnings(paths), *telling}),
+        names=frozenset(name for name in names if isinstance(name, str) and len(name) > 1),
+    )
 
 
-def _of_machine() -> Iterator[str]:
-    yield str(Path.home())
-    yield socket.gethostname()
-    yield getpass.getuser()
+def _absolute_paths(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _absolute_paths(item)
+    elif isinstance(value, str) and os.path.isabs(value):
+        yield os.path.normpath(value)
 
 
-def _records(train: Mapping[str, Any], lineage: Sequence[Mapping[str, Any]] | None) -> Iterator[Mapping[str, Any]]:
+def _beginnings(paths: Iterable[str]) -> Iterator[str]:
+    """The first two folders of a path, or the whole of a shorter one: they are found in everything below them."""
+    for path in paths:
+        parts = PurePath(path).parts
+        if len(parts) > 1:
+            yield str(PurePath(*parts[:3]))
+
+
+def _file_names(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Names of scans and what belongs to them, without their endings."""
+    for file in {record[key] for record in records for key in FILE_KEYS if isinstance(record.get(key), str)}:
+        name = PurePosixPath(file).name
+        for ending in SCAN_ENDINGS:
+            name = name.removesuffix(ending)
+        yield name
+
+
+def _datalist(train: Mapping[str, Any]) -> dict[str, Any]:
+    path = train.get("datalist")
+    if not isinstance(path, str) or not os.path.isfile(path):
+        return {}
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    return content if isinstance(content, dict) else {}
+
+
+def _seen(lineage: Sequence[Mapping[str, Any]] | None) -> Iterator[Mapping[str, Any]]:
     for phase in lineage or ():
         yield from phase.get("scans", ())
         yield from phase.get("others", ())
-    datalist = train.get("datalist")
-    if isinstance(datalist, str) and os.path.isfile(datalist):
-        content = json.loads(Path(datalist).read_text(encoding="utf-8"))
-        for value in content.values():
-            if isinstance(value, list):
-                yield from (record for record in value if isinstance(record, dict))
 
 
-def _of_records(records: Iterator[Mapping[str, Any]]) -> Iterator[str]:
+def _listed(datalist: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for value in datalist.values():
+        if isinstance(value, list):
+            yield from (record for record in value if isinstance(record, dict))
+
+
+def _tabled(run: Path) -> Iterator[Mapping[str, Any]]:
+    for name in TABLES:
+        if (run / name).is_file():
+            with open(run / name, encoding="utf-8", newline="") as file:
+                yield from csv.DictReader(file)
+
+
+def _ids(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for record in records:
-        yield from (record[key] for key in RECORD_KEYS if isinstance(record.get(key), str))
+        for key in ID_KEYS:
+            value = record.get(key)
+            if not isinstance(value, str) or not value:
+                continue
+            if key != "session" or (len(value) >= LONG_ENOUGH and any(sign.isdigit() for sign in value)):
+                yield value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from monai_tff.bundle.export.archive import write_archive
 from monai_tff.bundle.export.card import write_card
 from monai_tff.bundle.export.configs import template_folder, write_configs
 from monai_tff.bundle.export.details import Details, Exported, ExportSource
+from monai_tff.bundle.export.leaks import refuse_leaks
 from monai_tff.bundle.export.metadata import write_metadata
 from monai_tff.bundle.export.programs import write_programs
 from monai_tff.bundle.export.weights import built_network, write_weights
@@ -52,6 +54,8 @@ def write_bundle(
         folder.mkdir()
         _write_files(folder, source, details, say)
         layout.write_manifest(folder)
+        say("searching the bundle for subjects, paths and names")
+        refuse_leaks(folder, source.private, _said(source, details))
         archive = temporary / exported.archive.name
         say("packing the zip file")
         write_archive(folder, archive)
@@ -104,6 +108,13 @@ def _write_files(folder: Path, source: ExportSource, details: Details, say: Say)
     _write_text(folder / layout.DATA_LICENSE, details.data_license or "Not stated.\n")
     write_content_hashes(folder, source.lineage)
     _write_large_files(folder, details)
+
+
+def _said(source: ExportSource, details: Details) -> str:
+    """What is said of the bundle on purpose."""
+    target = source.contract.target
+    names = () if target is None else (target.name, *target.class_names)
+    return "\n".join([*names, *(str(value) for value in dataclasses.asdict(details).values())])
 
 
 def _write_large_files(folder: Path, details: Details) -> None:
