@@ -21,6 +21,7 @@ COMMANDS = (
     "prepare",
     "run",
     "predict",
+    "export",
     "verify",
     "convert",
     "serve",
