@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 import typer
-import yaml
 from typer.testing import CliRunner, Result
 
 from monai_tff.bundle import layout
@@ -67,14 +66,6 @@ def test_weights_become_a_bundle(call: Call, tmp_path: Path) -> None:
     predictor = Predictor(folder, device="cpu")
     assert predictor.contract.target == Target("sex", "binary", ("F", "M"))
     assert predictor.contract.window_length == 4
-
-
-def test_another_preparation_is_noted(call: Call, tmp_path: Path) -> None:
-    second = tmp_path / "second.yaml"
-    second.write_text(yaml.safe_dump({"axis_codes": "RAS"}))
-    result = call("autoencoder", "--inference-only", layers=(tmp_path / "layer.yaml", second))
-    assert result.exit_code == 0, result.output
-    assert "note: axis_codes is RAS, with the published code it is None" in result.output
 
 
 @pytest.mark.parametrize(

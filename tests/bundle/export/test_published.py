@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from monai_tff.bundle.export.published import read_published
 from monai_tff.errors import WeightsError
@@ -52,6 +55,23 @@ def test_phase_and_sizes_are_those_of_the_network(phase: str, tmp_path: Path) ->
     expected = network_of(phase).state_dict()
     assert set(found.state) == set(expected)
     assert all(torch.equal(found.state[name], expected[name]) for name in expected)
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    size=st.tuples(*[st.integers(9, 17)] * 3),
+    heads=st.integers(1, 3),
+    sizes=st.fixed_dictionaries(
+        {"num_layers": st.integers(1, 3), "feedforward_size": st.integers(1, 9), "max_frames": st.integers(1, 40)}
+    ),
+)
+def test_any_sizes_are_read_back(size: tuple[int, int, int], heads: int, sizes: dict[str, int], tmp_path: Path) -> None:
+    network = TFFReconstructor(size, hidden_size=16 * heads, **sizes)
+    state = {original_name(name): tensor for name, tensor in network.state_dict().items()}
+    torch.save(state, tmp_path / "weights.pth")
+    found = read_published(tmp_path / "weights.pth")
+    assert found.network == {"hidden_size": 16 * heads, **sizes}
+    assert found.flat_size == 2 * math.prod(-(-length // 8) for length in size)
 
 
 @pytest.mark.parametrize("phase", ["autoencoder", "finetune"])

@@ -37,6 +37,7 @@ KINDS: dict[str, Callable[[], torch.nn.Module]] = {
     "binary": lambda: TFFPredictor(SIZE, hidden_size=32, **SIZES, paper_head="binary"),
     "regression": lambda: TFFPredictor(SIZE, hidden_size=32, **SIZES, paper_head="regression"),
 }
+AXIS_CODES = {"transformer": "RAS"}  # as the simulated scans are stored, but not what the published code does
 TARGETS = {"binary": Target("sex", "binary", ("F", "M")), "regression": Target("age", "regression")}
 
 
@@ -61,8 +62,8 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Simpl
             folder.mkdir()
             layer, weights = folder / "layer.yaml", folder / "weights.pth"
             layer.write_text(
-                f"spatial_size: {list(SIZE)}\naxis_codes: null\nmask: nonzero\ntrim: {TRIM}\nrepetition_time: 2.0\n"
-                f"dataset_dir: {folder}\n"
+                f"spatial_size: {list(SIZE)}\naxis_codes: {AXIS_CODES.get(kind, 'null')}\nmask: nonzero\n"
+                f"trim: {TRIM}\nrepetition_time: 2.0\ndataset_dir: {folder}\n"
             )
             state = {original_name(name): tensor for name, tensor in network_of(kind).state_dict().items()}
             torch.save({"model_state_dict": state, "loss_value": np.float64(0.5), "note": str(folder)}, weights)
@@ -155,6 +156,15 @@ def test_an_evaluation_says_that_the_overlap_is_unknown(
     assert found["pretraining_overlap"] == "unknown"
     assert found["flat"] is True
     assert verify_bundle(converted("binary").folder) == []  # nothing was written into the bundle
+
+
+@pytest.mark.parametrize("kind", ["binary", "transformer"])
+def test_another_preparation_than_the_published_one_is_noted(
+    kind: str, converted: Callable[[str], SimpleNamespace]
+) -> None:
+    notes = [line for line in converted(kind).said if line.startswith("note: ")]
+    assert len(notes) == (kind in AXIS_CODES)
+    assert all("axis_codes is RAS, with the published code it is None" in note for note in notes)
 
 
 def contents(path: Path) -> list[bytes]:
