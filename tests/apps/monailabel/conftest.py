@@ -74,8 +74,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Se
     yield call
     for server in servers:
         if server.process.poll() is None:
-            server.process.kill()
-            server.process.wait()
+            server.stop()
 
 
 @pytest.fixture(scope="session")
