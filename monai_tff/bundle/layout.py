@@ -58,6 +58,9 @@ LARGE = 25 * 1024**2
 CONTRACT_KEY = "contract"
 """Key of the metadata of `model.safetensors` that holds the input contract as JSON."""
 
+SCRIPT_METADATA = "metadata.json"
+"""Extra file inside `model.ts`: the bytes of `configs/metadata.json`, which `monai.bundle.load` reads from there."""
+
 HASH_TYPE = "sha256"
 
 

@@ -31,7 +31,7 @@ def write_programs(folder: Path, network: Any, window_length: int) -> None:
     """Writes `model.ts` and `model.pt2`, and proves both equal to the network at other sizes.
 
     Args:
-        folder: of the bundle.
+        folder: of the bundle, with its metadata.json.
         network: one of the TFF networks, in evaluation mode, on the CPU.
         window_length: frames in a window, from the input contract.
 
@@ -40,7 +40,8 @@ def write_programs(folder: Path, network: Any, window_length: int) -> None:
     """
     expected = {size: _output(network, network, size) for size in _sizes_to_prove(network, window_length)}
     example = _windows(network, EXAMPLE_BATCH, min(max(window_length, 2), _longest_window(network) or 2))
-    _write_torchscript(folder / layout.TORCHSCRIPT, network, example)
+    metadata = (folder / layout.METADATA).read_bytes()
+    _write_torchscript(folder / layout.TORCHSCRIPT, network, example, metadata)
     _prove(layout.TORCHSCRIPT, torch.jit.load(str(folder / layout.TORCHSCRIPT)), network, expected)
     _write_program(folder / layout.PROGRAM, network, example)
     _prove(layout.PROGRAM, torch.export.load(folder / layout.PROGRAM).module(), network, expected)
@@ -96,14 +97,14 @@ def _prove(
 
 
 @torch.no_grad()
-def _write_torchscript(path: Path, network: Any, example: torch.Tensor) -> None:
+def _write_torchscript(path: Path, network: Any, example: torch.Tensor, metadata: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         # TorchScript is deprecated, and tracing warns of every size that it takes for a constant: both are proven below
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(network, example, check_trace=False)
         temporary = path.with_name("traced.ts")
-        torch.jit.save(traced, str(temporary))
+        torch.jit.save(traced, str(temporary), _extra_files={layout.SCRIPT_METADATA: metadata})
     del traced
     _without_debug_members(temporary, path)
     temporary.unlink()

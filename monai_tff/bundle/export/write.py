@@ -95,12 +95,12 @@ def _move(new: Path, place: Path, temporary: Path) -> None:
 
 def _write_files(folder: Path, source: ExportSource, details: Details, say: Say) -> None:
     network = built_network(source.network, source.state)
+    write_configs(folder, source)
+    write_metadata(folder, source, details)
     say("writing the weights")
     write_weights(folder, network, source.contract)
     say("writing TorchScript and the torch.export program, and comparing both with the network")
     write_programs(folder, network, source.contract.window_length)
-    write_configs(folder, source)
-    write_metadata(folder, source, details)
     write_card(folder, source, details)
     template = template_folder(source.template)
     for name in (layout.LOGGING, layout.LICENSE):

@@ -6,6 +6,7 @@ import ast
 import re
 from pathlib import Path
 
+from monai_tff.bundle import layout
 from monai_tff.bundle.verification.archives import open_archive, read_member
 from monai_tff.bundle.verification.findings import shown
 from monai_tff.bundle.verification.operations import is_operation
@@ -16,6 +17,7 @@ from monai_tff.errors import BundleError
 MEMBERS = re.compile(
     r"(data|constants|traced_inputs)\.pkl|version|byteorder|\.data/(version|serialization_id)"
     r"|(data|constants|traced_inputs)/\d+|code/__torch__/[\w/]+\.py"
+    rf"|extra/{re.escape(layout.SCRIPT_METADATA)}"
 )
 """Without `.debug_pkl`, which tells where the source code lay and may be loaded as a pickle."""
 
@@ -45,12 +47,21 @@ def check_torchscript(path: Path) -> None:
     """
     with open(path, "rb") as file, open_archive(file) as archive:
         names = archive.namelist()
-        check_layout(names, MEMBERS, ("data.pkl", "constants.pkl"))
+        top = check_layout(names, MEMBERS, ("data.pkl", "constants.pkl"))
+        extra = f"{top}/extra/{layout.SCRIPT_METADATA}"
+        if extra in names and read_member(archive, extra, MAX_TEXT) != _metadata_beside(path):
+            raise BundleError(f"the member {shown(extra)} is not {layout.METADATA}, expected the same bytes")
         for name in names:
             if name.endswith(".pkl"):
                 check_pickle(read_member(archive, name, MAX_PICKLE), SCRIPT_GLOBALS, is_script=True)
             elif name.endswith(".py"):
                 check_code(name, read_member(archive, name, MAX_TEXT))
+
+
+def _metadata_beside(path: Path) -> bytes | None:
+    """The metadata of the bundle that a program lies in."""
+    metadata = path.parents[1] / layout.METADATA
+    return metadata.read_bytes() if metadata.is_file() else None
 
 
 def check_code(name: str, content: bytes) -> None:
