@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,17 +21,19 @@ KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "OMP_NUM_THREADS", "LD_LIBRARY_PATH"
 
 
 @pytest.fixture(scope="session")
-def exports(runs: Any, finetuned: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """A bundle of each task, by target; each has `run` (its folder), `name`, `version`, `folder` and `archive`."""
+def exports(runs: Any, finetuned: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """A bundle by its target: exports("sex") has `run` (its run folder), `name`, `version`, `folder` and `archive`."""
     from monai_tff.bundle.export import Details, export_run
 
     folders = {**finetuned, "reconstruction": runs.transformer}
-    made = {}
-    for kind, run in folders.items():
-        out, name = tmp_path_factory.mktemp(f"export_{kind}"), f"tff_{kind}"
-        exported = export_run(run, out, Details(name=name, version="1.2.0"), say=lambda _: None)
-        made[kind] = SimpleNamespace(run=run, name=name, version="1.2.0", **vars(exported))
-    return made
+
+    @cache
+    def exported(kind: str) -> SimpleNamespace:
+        details = Details(name=f"tff_{kind}", version="1.2.0")
+        made = export_run(folders[kind], tmp_path_factory.mktemp(f"export_{kind}"), details, say=lambda _: None)
+        return SimpleNamespace(run=folders[kind], name=details.name, version=details.version, **vars(made))
+
+    return exported
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ TOKEN = "hf_token_of_the_test"
 
 
 def test_pushed_and_downloaded(
-    exports: dict[str, Any],
+    exports: Callable[[str], Any],
     test_scans: list[Path],
     hub: Callable[[Path, str], Any],
     stranger: Callable[..., Any],
@@ -25,7 +25,7 @@ def test_pushed_and_downloaded(
     outputs: Callable[[Path], dict[str, bytes]],
     tmp_path: Path,
 ) -> None:
-    bundle = exports["sex"]
+    bundle = exports("sex")
     # MONAI writes the hub's README.md into the folder that it pushes
     shutil.copytree(bundle.folder, tmp_path / "pushed" / bundle.name)
     with hub(tmp_path / "storage", TOKEN) as address:

@@ -19,8 +19,10 @@ TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 @pytest.mark.parametrize("kind", ["sex", "age", "reconstruction"])
-def test_programs(kind: str, exports: dict[str, Any], test_scans: list[Path], torch_alone: Callable[..., Any]) -> None:
-    result = torch_alone(exports[kind], test_scans[0])
+def test_programs(
+    kind: str, exports: Callable[[str], Any], test_scans: list[Path], torch_alone: Callable[..., Any]
+) -> None:
+    result = torch_alone(exports(kind), test_scans[0])
     assert {"monai", "transformers", "monai_tff"} <= set(result.hidden)
     assert result.loaded == []
     assert set(result.programs) == {"ts", "pt2"}
@@ -30,10 +32,10 @@ def test_programs(kind: str, exports: dict[str, Any], test_scans: list[Path], to
 
 
 def test_outputs_are_the_logits_of_the_prediction(
-    exports: dict[str, Any], test_scans: list[Path], torch_alone: Callable[..., Any]
+    exports: Callable[[str], Any], test_scans: list[Path], torch_alone: Callable[..., Any]
 ) -> None:
     """A stranger with torch alone gets the probability of each window by one sigmoid."""
-    result = torch_alone(exports["sex"], test_scans[1])
+    result = torch_alone(exports("sex"), test_scans[1])
     expected = [window["scores"]["M"] for window in result.predicted]
     assert len(expected) == 3
     for outputs in result.programs.values():
