@@ -111,10 +111,10 @@ def _write_files(folder: Path, source: ExportSource, details: Details, say: Say)
 
 
 def _said(source: ExportSource, details: Details) -> str:
-    """What is said of the bundle on purpose."""
+    """What is said of the bundle on purpose, and the names of its tensors."""
     target = source.contract.target
     names = () if target is None else (target.name, *target.class_names)
-    return "\n".join([*names, *(str(value) for value in dataclasses.asdict(details).values())])
+    return "\n".join([*names, *source.state, *(str(value) for value in dataclasses.asdict(details).values())])
 
 
 def _write_large_files(folder: Path, details: Details) -> None:

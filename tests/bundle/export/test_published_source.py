@@ -58,8 +58,8 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Simpl
 
     def convert(kind: str) -> SimpleNamespace:
         if kind not in made:
-            folder = tmp_path_factory.mktemp(kind) / SECRET
-            folder.mkdir()
+            folder = tmp_path_factory.mktemp(kind) / SECRET / "conv"  # a word that tensors are named by, too
+            folder.mkdir(parents=True)
             layer, weights = folder / "layer.yaml", folder / "weights.pth"
             layer.write_text(
                 f"spatial_size: {list(SIZE)}\naxis_codes: {AXIS_CODES.get(kind, 'null')}\nmask: nonzero\n"
