@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -133,3 +134,19 @@ def finetuned(
         values = {**phases["finetune"].overrides, **SMALL, **places, "run_dir": str(folders[target])}
         run_workflow(list(phases["finetune"].config_files), "train", values)
     return folders
+
+
+@pytest.fixture(scope="session")
+def exports(runs: Any, finetuned: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
+    """A bundle by its target or phase: exports("sex") has `run` (a folder), `name`, `version`, `folder`, `archive`."""
+    from monai_tff.bundle.export import Details, export_run
+
+    folders = {**finetuned, "reconstruction": runs.transformer, "autoencoder": runs.autoencoder}
+
+    @cache
+    def exported(kind: str) -> SimpleNamespace:
+        details = Details(name=f"tff_{kind}", version="1.2.0")
+        made = export_run(folders[kind], tmp_path_factory.mktemp(f"export_{kind}"), details, say=lambda _: None)
+        return SimpleNamespace(run=folders[kind], name=details.name, version=details.version, **vars(made))
+
+    return exported

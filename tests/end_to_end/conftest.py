@@ -1,4 +1,4 @@
-"""Exported bundles, and what is needed to use them as a stranger does: own processes, a clean environment."""
+"""What is needed to use an exported bundle as a stranger does: processes of their own, a clean environment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,22 +17,6 @@ import pytest
 HERE = Path(__file__).parent
 KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "OMP_NUM_THREADS", "LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG")
 """Variables of the environment that a stranger's process keeps; PYTHONPATH and the user's settings are none of them."""
-
-
-@pytest.fixture(scope="session")
-def exports(runs: Any, finetuned: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Any]:
-    """A bundle by its target: exports("sex") has `run` (its run folder), `name`, `version`, `folder` and `archive`."""
-    from monai_tff.bundle.export import Details, export_run
-
-    folders = {**finetuned, "reconstruction": runs.transformer}
-
-    @cache
-    def exported(kind: str) -> SimpleNamespace:
-        details = Details(name=f"tff_{kind}", version="1.2.0")
-        made = export_run(folders[kind], tmp_path_factory.mktemp(f"export_{kind}"), details, say=lambda _: None)
-        return SimpleNamespace(run=folders[kind], name=details.name, version=details.version, **vars(made))
-
-    return exported
 
 
 @pytest.fixture(scope="session")
