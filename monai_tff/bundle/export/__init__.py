@@ -37,5 +37,5 @@ def export_run(
     Raises:
         BundleError: for a folder that is no finished run, and as in `write_bundle`.
     """
-    source = read_run(Path(run), inference_only=inference_only)
+    source = read_run(Path(run), inference_only=inference_only, cohort_name=details.cohort_name)
     return write_bundle(source, Path(out), details, overwrite=overwrite, say=say)

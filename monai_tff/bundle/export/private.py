@@ -40,24 +40,27 @@ class Private:
     names: frozenset[str] = frozenset()
 
 
-def private_strings(run: Path, train: Mapping[str, Any], lineage: Sequence[Mapping[str, Any]] | None = None) -> Private:
+def private_strings(
+    run: Path, configs: Sequence[Mapping[str, Any]] = (), lineage: Sequence[Mapping[str, Any]] | None = None
+) -> Private:
     """Collects them from everything that is known of a run, or of a file of weights.
 
     Args:
         run: the run folder, or the file.
-        train: configuration of its training, whose absolute paths are taken, and whose datalist is read.
+        configs: its configurations, whose absolute paths are taken, and whose datalists are read.
         lineage: what the weights have seen, None where that is not known.
 
     Returns:
         The strings.
     """
-    paths = [os.path.abspath(run), str(run.resolve()), str(Path.home()), *_absolute_paths(train)]
-    datalist = _datalist(train)
-    records = [*_seen(lineage), *_listed(datalist), *_tabled(run)]
+    paths = [os.path.abspath(run), str(run.resolve()), str(Path.home()), *_absolute_paths(configs)]
+    datalists = _datalists(configs)
+    records = [*_seen(lineage), *_listed(datalists), *_tabled(run)]
     ids = set(_ids(records))
     scans = set(_file_names(records))
     telling = {name for name in scans if any(word in name for word in ids)}
-    names = {getpass.getuser(), socket.gethostname(), socket.gethostname().partition(".")[0], datalist.get("name")}
+    names: set[Any] = {getpass.getuser(), socket.gethostname(), socket.gethostname().partition(".")[0]}
+    names |= {datalist.get("name") for datalist in datalists}
     names |= {record.get("site") for record in records} | {phase.get("cohort") for phase in lineage or ()}
     names |= {part for path in paths for part in PurePath(path).parts[1:] if len(part) >= LONG_ENOUGH}
     names |= scans - telling
@@ -95,12 +98,10 @@ def _file_names(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         yield name
 
 
-def _datalist(train: Mapping[str, Any]) -> dict[str, Any]:
-    path = train.get("datalist")
-    if not isinstance(path, str) or not os.path.isfile(path):
-        return {}
-    content = json.loads(Path(path).read_text(encoding="utf-8"))
-    return content if isinstance(content, dict) else {}
+def _datalists(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    paths = {str(config.get("datalist")) for config in configs}
+    contents = [json.loads(Path(path).read_text(encoding="utf-8")) for path in sorted(paths) if os.path.isfile(path)]
+    return [content for content in contents if isinstance(content, dict)]
 
 
 def _seen(lineage: Sequence[Mapping[str, Any]] | None) -> Iterator[Mapping[str, Any]]:
@@ -109,8 +110,8 @@ def _seen(lineage: Sequence[Mapping[str, Any]] | None) -> Iterator[Mapping[str, 
         yield from phase.get("others", ())
 
 
-def _listed(datalist: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for value in datalist.values():
+def _listed(datalists: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for value in (value for datalist in datalists for value in datalist.values()):
         if isinstance(value, list):
             yield from (record for record in value if isinstance(record, dict))
 

@@ -70,6 +70,6 @@ def convert_published(
         inference=config.inference,
         train=None if inference_only else config.train,
         evaluate=None if inference_only else config.evaluate,
-        private=private_strings(Path(weights), {}, None),
+        private=private_strings(Path(weights)),
     )
     return write_bundle(source, out, details, overwrite=overwrite, say=say)

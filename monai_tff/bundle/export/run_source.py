@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,18 @@ from monai.bundle import ConfigParser
 from monai_tff.bundle.checks import check_config_files
 from monai_tff.bundle.export.details import ExportSource
 from monai_tff.bundle.export.private import private_strings
-from monai_tff.bundle.export.sections import run_sections
+from monai_tff.bundle.export.sections import RunFacts, run_sections
 from monai_tff.bundle.lineage import read_lineage
+from monai_tff.bundle.run_folder import PACKAGES
 from monai_tff.contract import InputContract
 from monai_tff.errors import BundleError
 from monai_tff.networks.checkpoints import read_checkpoint, read_state_dict
 
 PREDICTION, RECONSTRUCTION = "tff_fmri_prediction", "tff_fmri_reconstruction"
 BEST = "models/model.pt"
+VERSIONS = "versions.json"
+VERSION = re.compile(r"\d+(\.\d+)*([ab.]|rc|post|dev|\d)*(\+[a-z]+\d*)?")
+HASH = re.compile(r"[0-9a-f]{64}")
 INFERENCE_IDS = ("reader", "stride")
 """Ids of a run's inference.yaml that change what comes out, beside contract and network."""
 
@@ -27,12 +32,13 @@ CALIBRATION = ("threshold", "temperature")
 """Values of the contract that may be set after the training."""
 
 
-def read_run(run: Path, *, inference_only: bool = False) -> ExportSource:
+def read_run(run: Path, *, inference_only: bool = False, cohort_name: str | None = None) -> ExportSource:
     """Reads what is exported of a run folder.
 
     Args:
         run: a finished run folder of one phase.
         inference_only: leave out the configurations of training and evaluation.
+        cohort_name: what the cohort is called in public; None does not name it.
 
     Returns:
         The source of the bundle.
@@ -46,20 +52,37 @@ def read_run(run: Path, *, inference_only: bool = False) -> ExportSource:
     checkpoint = read_checkpoint(run / BEST)
     contract = _contract(run, inference, checkpoint)
     lineage = read_lineage(run / BEST)
-    versions = json.loads((run / "versions.json").read_text(encoding="utf-8"))
+    versions, split = _versions(run)
+    facts = RunFacts(run, train, checkpoint, versions, split, lineage, contract)
     return ExportSource(
         template=PREDICTION if contract.target is not None else RECONSTRUCTION,
         contract=contract,
         network=inference["network_def"],
         state=read_state_dict(checkpoint),
-        sections=run_sections(run, train, lineage, contract),
+        sections=run_sections(facts, cohort_name),
         inference={name: inference[name] for name in INFERENCE_IDS if name in inference},
         train=None if inference_only else train,
         evaluate=None if inference_only else evaluate,
         versions=versions,
         lineage=lineage,
-        private=private_strings(run, train, lineage),
+        private=private_strings(run, [inference, train, evaluate], lineage),
     )
+
+
+def _versions(run: Path) -> tuple[dict[str, str], str | None]:
+    """Versions of packages, and the hash of the split: nothing else that the file may say."""
+    path = run / VERSIONS
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = {package: str(content[package]) for package in PACKAGES if package in content}
+        split = content.get("split")
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise BundleError(
+            f"{path}: cannot be read ({type(error).__name__}), expected the versions that the run was made with; "
+            "restore the file."
+        ) from error
+    whole = {package: version for package, version in found.items() if VERSION.fullmatch(version)}
+    return whole, split if isinstance(split, str) and HASH.fullmatch(split) else None
 
 
 def _check_folder(run: Path) -> None:

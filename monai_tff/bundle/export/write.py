@@ -21,6 +21,7 @@ from monai_tff.bundle.export.metadata import write_metadata
 from monai_tff.bundle.export.programs import write_programs
 from monai_tff.bundle.export.weights import built_network, write_weights
 from monai_tff.bundle.lineage import write_content_hashes
+from monai_tff.bundle.verification import verify_bundle
 from monai_tff.errors import BundleError
 from monai_tff.handlers.files import replaced_file, write_error
 
@@ -54,6 +55,8 @@ def write_bundle(
         folder.mkdir()
         _write_files(folder, source, details, say)
         layout.write_manifest(folder)
+        say("verifying the bundle")
+        _verify(folder)
         say("searching the bundle for subjects, paths and names")
         refuse_leaks(folder, source.private, _said(source, details))
         archive = temporary / exported.archive.name
@@ -105,9 +108,32 @@ def _write_files(folder: Path, source: ExportSource, details: Details, say: Say)
     template = template_folder(source.template)
     for name in (layout.LOGGING, layout.LICENSE):
         shutil.copyfile(template / name, folder / name)
-    _write_text(folder / layout.DATA_LICENSE, details.data_license or "Not stated.\n")
+    _write_text(folder / layout.DATA_LICENSE, details.data_license or _data_license(details))
     write_content_hashes(folder, source.lineage)
     _write_large_files(folder, details)
+
+
+def _data_license(details: Details) -> str:
+    """An honest text where the person who exports gives none."""
+    cohort = details.cohort_name or "a cohort that is not named here"
+    return (
+        f"This bundle holds weights and no data. The weights were trained on {cohort}.\n\n"
+        "Who exported the bundle has not said under which terms the data and the weights are. Weights may be under\n"
+        "the terms of the data that they were trained on: ask the authors of the bundle, and read the data use\n"
+        "agreement of the cohort, before you use the weights or pass them on.\n"
+    )
+
+
+def _verify(folder: Path) -> None:
+    """Refuses to give out what the verification of others would refuse."""
+    findings = verify_bundle(folder)
+    if not findings:
+        return
+    of_training = findings[0].where in (layout.TRAIN, layout.EVALUATE)
+    way_out = "export with --inference-only, which leaves the configurations of training and evaluation out"
+    if not of_training:
+        way_out = "correct the run's configurations or what you say of the bundle"
+    raise BundleError(f"{findings[0].sentence} (rule '{findings[0].rule}' of verify); {way_out}.")
 
 
 def _said(source: ExportSource, details: Details) -> str:

@@ -1,0 +1,130 @@
+"""What the model card says of the numbers: metrics with their intervals, and what to compare with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_tff.bundle.export.card_text import bullets, paragraph, table
+from monai_tff.contract import Target
+from monai_tff.errors import BundleError
+
+METRICS = "evaluation/metrics.json"
+BASELINE = "baseline/metrics.json"
+"""Files of a run folder: of the evaluation, and of a baseline on the same split."""
+
+CLASS_NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "auroc": "AUROC",
+    "cross_entropy": "cross-entropy",
+}
+VALUE_NAMES = {
+    "mae": "MAE",
+    "baseline_mae": "MAE of predicting the training mean",
+    "mse": "MSE",
+    "nmse": "NMSE",
+    "pearson_r": "Pearson r",
+    "r2": "R2",
+}
+LOSS_NAMES = {
+    "total": "total loss",
+    "reconstruction": "reconstruction (L1)",
+    "intensity": "intensity loss",
+    "perceptual": "perceptual loss",
+}
+SECTION_NAMES = ("training", "validation", "test")
+OVERLAPS = ("none", "none (by content)", "yes", "unknown")
+
+
+def performance_section(run: Path, target: Target | None) -> str:
+    """Writes the section `Performance`.
+
+    Args:
+        run: the run folder.
+        target: what is predicted, None for a reconstruction.
+
+    Returns:
+        Markdown without the heading.
+
+    Raises:
+        BundleError: for a file of metrics that is damaged.
+    """
+    report = _read(run / METRICS)
+    if report is None:
+        first = "The run was not evaluated when the bundle was exported: there are no numbers on test subjects."
+        return f"{paragraph(first)}\n\n{_baseline(run, target)}"
+    parts = [paragraph(_heading(report, target)), _table(report, target)]
+    if target is not None:
+        warnings = [str(sentence) for sentence in report.get("warnings", ())]
+        overlap = report.get("pretraining_overlap")
+        known = overlap if overlap in OVERLAPS else "unknown"
+        parts.append(bullets([*warnings, f"pretraining overlap: {known}"]))
+    return "\n\n".join([*parts, _baseline(run, target)])
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        dict(content["values"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(
+            f"{path}: cannot be read as metrics ({type(error).__name__}), expected JSON with 'values'; evaluate the "
+            "run again."
+        ) from error
+    return dict(content)
+
+
+def _heading(report: Mapping[str, Any], target: Target | None) -> str:
+    section = report.get("split") if report.get("split") in SECTION_NAMES else "an unknown"
+    if target is None:
+        return f"Mean losses over the windows of the {section} section:"
+    counts = {key: value for key, value in report.get("counts", {}).items() if isinstance(value, int)}
+    who = (
+        f", {counts['subjects']} subjects in {counts['groups']} groups" if {"subjects", "groups"} <= set(counts) else ""
+    )
+    draws = report.get("bootstrap", {}).get("samples")
+    how = f" with 95 % intervals (bootstrap over groups, {draws} draws)" if isinstance(draws, int) and draws else ""
+    return f"Subject-level numbers on the {section} section{who}{how}:"
+
+
+def _table(report: Mapping[str, Any], target: Target | None) -> str:
+    values, intervals = report["values"], report.get("intervals") or {}
+    names = _names(target)
+    rows = [[title, *_cells(key, values[key], intervals.get(key))] for key, title in names.items() if key in values]
+    return table(["metric", "value", "95 % interval"], rows)
+
+
+def _names(target: Target | None) -> dict[str, str]:
+    """The metrics that the card shows; a file may hold others."""
+    if target is None:
+        return LOSS_NAMES
+    if target.kind == "regression":
+        return VALUE_NAMES
+    of_classes = {f"sensitivity_{name}": f"sensitivity of {name}" for name in target.class_names}
+    return {**CLASS_NAMES, **of_classes, "auroc": "AUROC" if target.kind == "binary" else "macro AUROC"}
+
+
+def _cells(key: str, value: Any, interval: Any) -> list[str]:
+    """Value and interval with the digits of an evaluation's closing lines."""
+    digits = ".2f" if key in CLASS_NAMES or key.startswith("sensitivity_") or key == "pearson_r" else ".4g"
+    numbers = [value, *(interval if isinstance(interval, (list, tuple)) and len(interval) == 2 else ())]
+    texts = [f"{number:{digits}}" if isinstance(number, (int, float)) else None for number in numbers]
+    limits = texts[1:]
+    between = f"{limits[0]} to {limits[1]}" if limits and None not in limits else "-"
+    return [texts[0] or "not defined", between]
+
+
+def _baseline(run: Path, target: Target | None) -> str:
+    if target is None:
+        return paragraph("A low reconstruction loss does not show that the codes hold what a later target needs.")
+    report = _read(run / BASELINE)
+    if report is None:
+        return paragraph("No baseline was run on this split: how well simpler methods do on it is not known.")
+    return f"{paragraph('A baseline on the same split:')}\n\n{_table(report, target)}"
