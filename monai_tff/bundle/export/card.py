@@ -29,7 +29,7 @@ def write_card(folder: Path, source: ExportSource, details: Details) -> None:
     sections = {
         "Model Overview": _overview(source, details),
         "Input": input_section(source.contract),
-        "Output": output_section(source.contract),
+        "Output": output_section(source.contract, source.network.get("paper_head") is not None),
         "Commands": _commands(folder, source, details),
         "Limitations": _limitations(source),
         "References": _references(details),

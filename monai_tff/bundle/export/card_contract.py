@@ -73,11 +73,12 @@ def _denoising(contract: InputContract) -> str:
     return known.get(contract.denoising, f"`{contract.denoising}`, when a scan is loaded")
 
 
-def output_section(contract: InputContract) -> str:
+def output_section(contract: InputContract, paper_head: bool = False) -> str:
     """Writes the section `Output`.
 
     Args:
         contract: of the weights.
+        paper_head: whether the network ends in the published head.
 
     Returns:
         Markdown without the heading.
@@ -92,11 +93,13 @@ def output_section(contract: InputContract) -> str:
         "`inferring` writes `predictions.csv` and `predictions.json` (one row for each subject or session) and "
         "`windows.csv` (one row for each window)."
     )
-    return f"{paragraph(_outputs(contract, contract.target))}\n\n{written}"
+    return f"{paragraph(_outputs(contract, contract.target, paper_head))}\n\n{written}"
 
 
-def _outputs(contract: InputContract, target: Target) -> str:
+def _outputs(contract: InputContract, target: Target, paper_head: bool) -> str:
     if target.kind == "regression":
+        if paper_head:
+            return f"[B, 1], float32: {target.name} in its own units, behind the published LeakyReLU."
         scale = ""
         if contract.target_mean is not None and contract.target_std is not None:
             scale = f" (mean {contract.target_mean:.4g}, standard deviation {contract.target_std:.4g} in the training)"
@@ -104,7 +107,8 @@ def _outputs(contract: InputContract, target: Target) -> str:
     names = ", ".join(f"{name} ({index})" for index, name in enumerate(target.class_names))
     if target.kind == "multiclass":
         return f"[B, {target.num_outputs}], float32: one logit for each class of {target.name}: {names}."
+    what = "probability (the published sigmoid)" if paper_head else "logit"
     return (
-        f"[B, 1], float32: one logit of the positive class of {target.name}, which is {target.class_names[1]}; the "
+        f"[B, 1], float32: one {what} of the positive class of {target.name}, which is {target.class_names[1]}; the "
         f"other is {target.class_names[0]}. A probability above {contract.threshold:g} names the positive class."
     )

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import textwrap
-
+from monai_tff.bundle.export.card_text import bullets, paragraph, table, times
 from monai_tff.bundle.export.published import PublishedWeights
 from monai_tff.bundle.export.published_config import PublishedConfig
 from monai_tff.bundle.lineage import UNKNOWN
-
-LINE = 120
-"""Columns of a line."""
 
 DATA = """
 The weights were converted from a file in the format of the published TFF code (https://github.com/GonyRosenman/TFF).
@@ -17,10 +13,10 @@ What they were trained on is not in that file.{cohort}
 monai_tff knows neither the subjects nor the split of the training.
 """
 
-FACTS = """
-- SHA-256 of the file: `{sha256}`
-- Pretraining overlap: {unknown}; the weights may have seen the subjects that they are tested on
-"""
+FACTS = (
+    "SHA-256 of the file: `{sha256}`",
+    "Pretraining overlap: {unknown}; the weights may have seen the subjects that they are tested on",
+)
 
 COHORT = " According to the person who converted them, it was {name}."
 
@@ -61,22 +57,21 @@ def card_sections(weights: PublishedWeights, config: PublishedConfig, cohort_nam
         Markdown by section, without headings.
     """
     cohort = "" if cohort_name is None else COHORT.format(name=cohort_name)
-    facts = FACTS.format(sha256=weights.sha256, unknown=UNKNOWN).strip()
-    table = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in _rows(weights, config))]
+    facts = bullets([fact.format(sha256=weights.sha256, unknown=UNKNOWN) for fact in FACTS])
+    training = paragraph(TRAINING.format(learned=LEARNED[weights.phase]))
     return {
-        "Data": f"{_paragraph(DATA.format(cohort=cohort))}\n\n{facts}",
-        "Training configuration": "\n".join([_paragraph(TRAINING.format(learned=LEARNED[weights.phase])), "", *table]),
-        "Performance": _paragraph(PERFORMANCE.format(unknown=UNKNOWN)),
+        "Data": f"{paragraph(DATA.format(cohort=cohort))}\n\n{facts}",
+        "Training configuration": f"{training}\n\n{table(('', ''), _rows(weights, config))}",
+        "Performance": paragraph(PERFORMANCE.format(unknown=UNKNOWN)),
     }
 
 
-def _paragraph(text: str) -> str:
-    return textwrap.fill(" ".join(text.split()), LINE, break_long_words=False, break_on_hyphens=False)
-
-
 def _rows(weights: PublishedWeights, config: PublishedConfig) -> list[tuple[str, str]]:
-    size = " x ".join(str(number) for number in config.contract.spatial_size)
-    rows = [("phase", weights.phase), ("grid", size), ("window", f"{config.contract.window_length} frames")]
+    rows = [
+        ("phase", weights.phase),
+        ("grid", times(config.contract.spatial_size)),
+        ("window", f"{config.contract.window_length} frames"),
+    ]
     rows += [(SIZES[name], str(value)) for name, value in weights.network.items()]
     parameters = sum(tensor.numel() for tensor in weights.state.values())
     return [*rows, ("parameters", f"{parameters:,}")]

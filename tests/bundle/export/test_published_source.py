@@ -189,7 +189,12 @@ def test_the_card_says_what_is_known_and_what_is_not(kind: str, converted: Calla
     words = " ".join(card.split())
     digest = hashlib.sha256(converted(kind).weights.read_bytes()).hexdigest()
     phase = "finetune" if kind in TARGETS else kind
+    outputs = {
+        "binary": "one probability (the published sigmoid) of the positive class of sex, which is M",
+        "regression": "age in its own units, behind the published LeakyReLU",
+    }
     for sentence in (
+        outputs.get(kind, "the reconstruction of channel 0"),
         "converted from a file in the format of the published TFF code",
         f"SHA-256 of the file: `{digest}`",
         "According to the person who converted them, it was HCP S1200.",
