@@ -87,6 +87,19 @@ def assert_loads(bundle: Any, folder: Path, stranger: Callable[..., Any], python
     assert_close(found["torchscript"], wanted, rtol=1e-5, atol=1e-5)
 
 
+def assert_monai_verifies(folder: Path, stranger: Callable[..., Any], python: Path) -> None:
+    """MONAI's own two commands; the schema is the one that the wheel brings, so that nothing is downloaded."""
+    metadata = ["--meta_file", folder / "configs" / "metadata.json"]
+    code = (
+        "from pathlib import Path; from monai_tff.bundle import verification; print(Path(verification.__file__).parent)"
+    )
+    (shipped,) = Path(stranger("-c", code, python=python).stdout.strip()).glob("meta_schema_*.json")
+    schema = shutil.copy(shipped, folder.parent)  # MONAI may write to it
+    stranger("-m", "monai.bundle", "verify_metadata", *metadata, "--filepath", schema, python=python)
+    network = ["--net_id", "network_def", "--config_file", folder / "configs" / "inference.yaml", "--any", 4]
+    stranger("-m", "monai.bundle", "verify_net_in_out", *metadata, *network, "--device", "cpu", python=python)
+
+
 def test_downloaded_and_run_in_an_empty_folder(
     exports: Callable[[str], Any],
     expected: Callable[[str], Mapping[str, bytes]],
@@ -207,6 +220,7 @@ def test_round_trip_in_a_new_environment(
     assert outputs(tmp_path / "by_hand" / bundle.name) == outputs(bundle.folder)
     for place in (folder, bundle.archive):
         stranger("-m", "monai_tff", "verify", place, python=python)
+    assert_monai_verifies(folder, stranger, python)
     assert_loads(bundle, folder, stranger, python=python)
     wanted = expected(kind)
     assert infer(folder, tmp_path / "inferred", python=python) == wanted
