@@ -5,12 +5,11 @@ The rule, by string:
 - Paths and names of scans are found anywhere, also among the bytes of tensors.
 - An ID is found as a word: no letter or digit stands on either side of it. So a digest is no hit.
 - An ID of digits alone is found as a word where it has five digits or begins with 0, but not as a part of a number
-  such as 0.01; a shorter one is what any count or size may be, and is found after `sub-`, `ses-`, `subject` and the
-  like. Numbers in programs are sizes and are not looked at.
+  such as 0.01; a shorter one is what any count or size may be. Numbers in programs are sizes and are not looked at.
+- Any ID is found after `sub-`, `ses-`, `subject` and the like, in programs too.
 - The name of the user, the machine, the cohort, a site or a folder is found as a word, unless the target or class names
   have it, or the person who exports has used it in a description of the bundle.
-- A word that the shipped bundles or the sentences of the export have themselves is not looked for alone, only after
-  `sub-` and the like.
+- A word that the shipped bundles or the sentences of the export have themselves is not looked for alone.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class _Searches:
         names = {name for name in private.names if not meant.issuperset(_words(name))}
         self.places = {place for place in private.places if len(place) > 1}
         words = {word for word in private.ids | names if not known.issuperset(_words(word)) and len(word) > 1}
-        self.labelled = {word for word in private.ids if word not in words or _is_short_number(word)}
+        self.labelled = private.ids
         self.words = {word for word in words if not _is_short_number(word)}
 
     def first_in(self, text: Text) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from monai_tff.bundle.checks import check_config_files
+from monai_tff.bundle.export.card_data import PHASES
 from monai_tff.bundle.export.details import ExportSource
 from monai_tff.bundle.export.private import private_strings
 from monai_tff.bundle.export.sections import RunFacts, run_sections
@@ -88,7 +89,7 @@ def _versions(run: Path) -> tuple[dict[str, str], str | None]:
 def _check_folder(run: Path) -> None:
     if not run.is_dir():
         raise BundleError(f"{run}: there is no such folder, expected a run folder; check the path.")
-    phases = sorted(path.parent.parent.name for path in run.glob(f"*/{BEST}"))
+    phases = [phase for phase in PHASES if (run / phase / BEST).is_file()]
     if not (run / "configs" / "train.yaml").is_file():
         if phases:
             raise BundleError(

@@ -53,11 +53,13 @@ def write_bundle(
     with _temporary_folder(out, details.name) as temporary:
         folder = temporary / details.name
         folder.mkdir()
-        _write_files(folder, source, details, say)
+        say("writing configurations and the model card")
+        _write_texts(folder, source, details)
+        refuse_leaks(folder, source.private, _said(source, details))  # before the work that takes minutes
+        _write_weights(folder, source, details, say)
         layout.write_manifest(folder)
-        say("verifying the bundle")
+        say("verifying the bundle, and searching it for subjects, paths and names")
         _verify(folder)
-        say("searching the bundle for subjects, paths and names")
         refuse_leaks(folder, source.private, _said(source, details))
         archive = temporary / exported.archive.name
         say("packing the zip file")
@@ -96,20 +98,23 @@ def _move(new: Path, place: Path, temporary: Path) -> None:
     new.rename(place)
 
 
-def _write_files(folder: Path, source: ExportSource, details: Details, say: Say) -> None:
-    network = built_network(source.network, source.state)
+def _write_texts(folder: Path, source: ExportSource, details: Details) -> None:
     write_configs(folder, source)
     write_metadata(folder, source, details)
-    say("writing the weights")
-    write_weights(folder, network, source.contract)
-    say("writing TorchScript and the torch.export program, and comparing both with the network")
-    write_programs(folder, network, source.contract.window_length)
     write_card(folder, source, details)
     template = template_folder(source.template)
     for name in (layout.LOGGING, layout.LICENSE):
         shutil.copyfile(template / name, folder / name)
     _write_text(folder / layout.DATA_LICENSE, details.data_license or _data_license(details))
     write_content_hashes(folder, source.lineage)
+
+
+def _write_weights(folder: Path, source: ExportSource, details: Details, say: Say) -> None:
+    say("writing the weights")
+    network = built_network(source.network, source.state)
+    write_weights(folder, network, source.contract)
+    say("writing TorchScript and the torch.export program, and comparing both with the network")
+    write_programs(folder, network, source.contract.window_length)
     _write_large_files(folder, details)
 
 

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors
+import torch
+import yaml
 
 from monai_tff.bundle import layout
 from monai_tff.bundle.export import Details, Exported, export_run
+from monai_tff.errors import BundleError
 
 KINDS = ("sex", "age", "site", "transformer", "autoencoder")
 
 
-@pytest.fixture(scope="module")
-def exports(runs: Any, finetuned: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Exported]:
-    """An export of every kind of run, by target or phase."""
-    folders = {**finetuned, "transformer": runs.transformer, "autoencoder": runs.autoencoder}
-    out = tmp_path_factory.mktemp("exports")
-    return {kind: export_run(folders[kind], out, Details(f"small_{kind}"), say=lambda line: None) for kind in KINDS}
+def each_kind() -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("kind", KINDS)
 
 
 def files_of(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def silent(line: str) -> None:
+    pass
+
+
+@each_kind()
 def test_a_bundle_holds_every_file_and_its_hash(kind: str, exports: dict[str, Exported]) -> None:
     folder = exports[kind].folder
     assert files_of(folder) == {*layout.REQUIRED, *layout.OPTIONAL}
@@ -35,7 +41,7 @@ def test_a_bundle_holds_every_file_and_its_hash(kind: str, exports: dict[str, Ex
     assert [name for name, value in hashes.items() if layout.sha256_of(folder / name) != value] == []
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_kind()
 def test_the_archive_holds_the_folder(kind: str, exports: dict[str, Exported]) -> None:
     folder, archive = exports[kind].folder, exports[kind].archive
     assert archive.name == f"small_{kind}_v0.1.0.zip"
@@ -43,3 +49,114 @@ def test_the_archive_holds_the_folder(kind: str, exports: dict[str, Exported]) -
         assert packed.testzip() is None
         assert set(packed.namelist()) == {f"{folder.name}/{name}" for name in files_of(folder)}
         assert packed.read(f"{folder.name}/{layout.MANIFEST}") == (folder / layout.MANIFEST).read_bytes()
+
+
+@each_kind()
+def test_weights_and_contract_are_those_of_the_run(
+    kind: str, exports: dict[str, Exported], runs: Any, finetuned: dict[str, Path]
+) -> None:
+    folder = exports[kind].folder
+    run = finetuned.get(kind) or getattr(runs, kind)
+    trained = torch.load(run / "models" / "model.pt", weights_only=True)
+    plain = torch.load(folder / layout.STATE_DICT, weights_only=True)
+    assert set(plain) == set(trained["model"])
+    with safetensors.safe_open(folder / layout.SAFETENSORS, "pt") as file:
+        metadata = file.metadata()
+        for name in plain:
+            assert torch.equal(file.get_tensor(name), trained["model"][name])
+            assert torch.equal(plain[name], trained["model"][name])
+    assert set(metadata) == {layout.CONTRACT_KEY}
+    assert json.loads(metadata[layout.CONTRACT_KEY]) == trained["contract"]
+
+
+def test_an_export_says_where_nothing_ran(exports: dict[str, Exported]) -> None:
+    """Folders, devices and the state of a run are the template's."""
+    for name in (layout.TRAIN, layout.EVALUATE):
+        config = yaml.safe_load((exports["sex"].folder / name).read_text(encoding="utf-8"))
+        assert (config["dataset_dir"], config["initial_weights"], config["packed_dir"]) == (".", None, None)
+        assert (config["run_dir"], config["resume"]) == ("runs/finetune", False)
+        assert "cuda" in config["device"]
+        assert config["seed"] == 7
+    assert config["weights"] == "$@bundle_root + '/models/model.safetensors'"
+    assert config["output_dir"] == "evaluation"
+
+
+def test_the_metadata_are_of_the_run(exports: dict[str, Exported]) -> None:
+    metadata = json.loads((exports["site"].folder / layout.METADATA).read_text(encoding="utf-8"))
+    assert (metadata["name"], metadata["task"]) == ("small_site", "Classification of site from fMRI")
+    assert metadata["changelog"] == {"0.1.0": "First version."}
+    assert metadata["network_data_format"]["inputs"]["image"]["spatial_shape"] == [8, 10, 9, "*"]
+    classes = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
+    assert classes == {"0": "site1", "1": "site2", "2": "site3"}
+    assert metadata["pytorch_version"] == torch.__version__.partition("+")[0]
+
+
+def test_inference_only(runs: Any, tmp_path: Path) -> None:
+    exported = export_run(runs.autoencoder, tmp_path, Details("small"), inference_only=True, say=silent)
+    assert files_of(exported.folder) == {*layout.REQUIRED, layout.CONTENT_HASHES}
+    assert "evaluating" not in (exported.folder / layout.MODEL_CARD).read_text(encoding="utf-8")
+
+
+def test_large_files_are_listed(exports: dict[str, Exported], runs: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    text = (exports["sex"].folder / layout.LARGE_FILES).read_text(encoding="utf-8")
+    assert yaml.safe_load(text) == {"large_files": []}
+    monkeypatch.setattr(layout, "LARGE", 1_400_000)
+    details = Details("small", url="https://example.org/weights/")
+    folder = export_run(runs.autoencoder, tmp_path, details, say=silent).folder
+    (entry,) = yaml.safe_load((folder / layout.LARGE_FILES).read_text(encoding="utf-8"))["large_files"]
+    assert entry == {
+        "path": layout.PROGRAM,
+        "url": "https://example.org/weights/model.pt2",
+        "hash_val": layout.sha256_of(folder / layout.PROGRAM),
+        "hash_type": "sha256",
+    }
+
+
+def test_what_is_there_is_replaced_only_on_demand(exports: dict[str, Exported], runs: Any, tmp_path: Path) -> None:
+    for path in (exports["autoencoder"].folder, exports["autoencoder"].archive):
+        copy = shutil.copytree if path.is_dir() else shutil.copy
+        copy(path, tmp_path / path.name)
+    (tmp_path / "small_autoencoder" / "mine.txt").write_text("kept", encoding="utf-8")
+    details = Details("small_autoencoder")
+    with pytest.raises(BundleError, match=r"exists already, expected no export of this name.*--overwrite"):
+        export_run(runs.autoencoder, tmp_path, details, say=silent)
+    assert (tmp_path / "small_autoencoder" / "mine.txt").is_file()
+    again = export_run(runs.autoencoder, tmp_path, details, overwrite=True, say=silent)
+    assert not (tmp_path / "small_autoencoder" / "mine.txt").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small_autoencoder", "small_autoencoder_v0.1.0.zip"]
+    # the same run gives the same bytes; but torch numbers the classes of TorchScript through the life of a process
+    first, second = (layout.read_manifest(folder) for folder in (exports["autoencoder"].folder, again.folder))
+    assert {name for name in first if first[name] != second[name]} <= {layout.TORCHSCRIPT}
+
+
+def test_nothing_is_left_where_something_private_was_said(runs: Any, tmp_path: Path) -> None:
+    details = Details("small", description="Frames of all but sub-0001.")
+    with pytest.raises(BundleError, match=r"configs/metadata.json: holds '0001'"):
+        export_run(runs.autoencoder, tmp_path, details, say=silent)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_code_of_ones_own_leaves_only_for_inference(runs: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs.autoencoder, run)
+    path = run / "configs" / "train.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config["loss"] = {"_target_": "my_lab.losses.OwnLoss"}
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    with pytest.raises(BundleError, match=r"OwnLoss.*--inference-only"):
+        export_run(run, tmp_path / "out", Details("small"), say=silent)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"name": "../small"}, r"--name '\.\./small': expected letters"),
+        ({"name": ""}, "--name '': expected letters"),
+        ({"name": "small", "version": "1"}, "--version '1': expected three numbers"),
+        ({"name": "small", "url": "file:///weights"}, "--url 'file:///weights': expected the address"),
+    ],
+)
+def test_details_of_another_form_are_refused(given: dict[str, str], sentence: str) -> None:
+    with pytest.raises(BundleError, match=sentence):
+        Details(**given)
