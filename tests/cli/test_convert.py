@@ -63,6 +63,7 @@ def test_weights_become_a_bundle(call: Call, tmp_path: Path) -> None:
     assert (folder / layout.DATA_LICENSE).read_text() == license_file.read_text()
     assert "it was HCP S1200." in (folder / layout.MODEL_CARD).read_text()
     assert not (folder / layout.TRAIN).exists()
+    assert not (folder / layout.EVALUATE).exists()
     predictor = Predictor(folder, device="cpu")
     assert predictor.contract.target == Target("sex", "binary", ("F", "M"))
     assert predictor.contract.window_length == 4
