@@ -16,6 +16,10 @@ END = struct.Struct("<4s4H2LH")
 LONG_END_PLACE = struct.Struct("<4sLQL")
 LONG_END = struct.Struct("<4sQ2H2L4Q")
 LOCAL = struct.Struct("<4s5H3L2H")
+EXTRA = struct.Struct("<2H")
+OTHER_NAME = 0x7075
+"""Extra field with a name of its own, which some programs unpack to (Python from 3.12 on, too)."""
+
 ENCRYPTED = 0x1
 MAX_MEMBERS = 20_000
 """Of an archive; the TorchScript of a network has 400."""
@@ -83,6 +87,8 @@ def _check_members(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
     for member in sorted(members, key=lambda member: member.header_offset):
         name = member.orig_filename
         check_name(name)
+        if OTHER_NAME in _kinds_of(member.extra) or member.filename != name:
+            raise BundleError(f"the member {shown(name)} has a second name, expected one")
         folded = name.rstrip("/").casefold()
         if folded in seen:
             raise BundleError(f"the member {shown(name)} twice, expected once")
@@ -100,13 +106,25 @@ def _check_members(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
 def _check_place(file: IO[bytes], member: zipfile.ZipInfo, end: int) -> int:
     file.seek(member.header_offset)
     signature, _, flags, method, *_, name_length, extra_length = LOCAL.unpack(file.read(LOCAL.size))
-    name = file.read(name_length)
+    name, extra = file.read(name_length), file.read(extra_length)
+    if OTHER_NAME in _kinds_of(extra):
+        raise BundleError(f"the member {shown(member.orig_filename)} has a second name, expected one")
     same = signature == b"PK\x03\x04" and name == member.orig_filename.encode()
     if not same or method != member.compress_type or (flags ^ member.flag_bits) & ENCRYPTED:
         raise BundleError(f"the member {shown(member.orig_filename)} is another one by its own header")
     if member.header_offset < end:
         raise BundleError(f"the member {shown(member.orig_filename)} overlaps another one")
     return member.header_offset + LOCAL.size + name_length + extra_length + member.compress_size
+
+
+def _kinds_of(extra: bytes) -> set[int]:
+    """Kinds of the extra fields of a member."""
+    kinds, place = set(), 0
+    while place + EXTRA.size <= len(extra):
+        kind, length = EXTRA.unpack_from(extra, place)
+        kinds.add(kind)
+        place += EXTRA.size + length
+    return kinds
 
 
 def check_name(name: str) -> None:

@@ -101,7 +101,9 @@ def run_folder_findings(folder: Path, read: tuple[str, ...]) -> Iterator[Finding
         One finding for each file.
     """
     for path in sorted(folder.iterdir()):
-        code = path if path.suffix.lower() in CODE else next(iter(sorted(path.glob("__init__.*"))), None)
+        # a folder needs no __init__.py: its modules can be imported all the same
+        files = (path, *sorted(path.rglob("*"))) if path.name.isidentifier() else (path,)
+        code = next((file for file in files if file.suffix.lower() in CODE), None)
         if code is not None:
             where = shown(code.relative_to(folder).as_posix())
             yield finding("tree", where, "Python would import it, expected no code in a run folder")
