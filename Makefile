@@ -10,7 +10,7 @@ LABEL_STAMP := $(LABEL_VENV)/.complete
 LINTED := monai_tff tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test parity round-trip label-env label-test lint clean
+.PHONY: help env demo test parity round-trip label-env label-test label-sample lint clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -53,6 +53,11 @@ $(LABEL_STAMP): setup.cfg pyproject.toml constraints.txt constraints-label.txt
 
 label-test: $(LABEL_STAMP) ## Run the tests of the server, with MONAI Label and over HTTP, and check their coverage
 	@$(LABEL_VENV)/bin/python -m pytest tests/apps --cov --cov-config=tests/apps/coverage.toml
+
+# Beside the environment, not in it: transformers fails to import where a torchvision of another build is installed.
+label-sample: $(LABEL_STAMP) ## Optional: load bundles in MONAI Label's own app for them, which needs torchvision
+	$(LABEL_VENV)/bin/python -m pip install --quiet --no-deps --upgrade --target $(LABEL_VENV)/torchvision torchvision==0.28.0
+	@$(LABEL_VENV)/bin/python -m pytest tests/apps/monailabel/test_sample_app.py
 
 lint: $(STAMP) ## Check format, style, types and the direction of imports
 	$(BIN)/ruff format --check $(LINTED)

@@ -7,6 +7,7 @@ import io
 import json
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,21 @@ def test_reconstructions_are_those_of_the_predictor(
     assert expected in both.content
     told = server.ask("POST", "/infer/reconstruction", params={"image": images[0], "output": "json"}).json()
     assert [told["kind"], told["target"]] == ["reconstruction", None]
+
+
+def test_exported_bundles_from_a_zip_file_and_a_folder(
+    start: Callable[..., Any], exports: Callable[[str], Any], studies: Path, images: list[str]
+) -> None:
+    site, reconstruction = exports("site"), exports("reconstruction")
+    server = start(site.archive, reconstruction.folder, "--studies", studies)
+    found = server.infer(site.name, images[0]).json()
+    expected = predicted(site.folder, studies / f"{images[0]}.nii.gz")
+    assert {name: found[name] for name in expected} == json.loads(json.dumps(expected))
+    assert found["version"] == site.version
+    volumes = server.ask("POST", f"/infer/{reconstruction.name}", params={"image": images[0], "output": "image"})
+    assert volumes.content == Predictor(reconstruction.folder).reconstruct(studies / f"{images[0]}.nii.gz")
+    assert server.stop() == 0
+    assert list(server.temporary.glob("*")) == []
 
 
 def test_monai_labels_own_client(server: Any, images: list[str], tmp_path: Path, bundles: dict[str, Path]) -> None:
