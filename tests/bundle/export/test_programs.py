@@ -1,0 +1,117 @@
+"""The programs of a bundle compute what the network computes, need nothing of ours, and say nothing of the machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from monai_tff.bundle import layout
+from monai_tff.bundle.export.programs import write_programs
+from monai_tff.errors import BundleError
+from monai_tff.networks import TFFAutoEncoder, TFFPredictor, TFFReconstructor
+
+SIZE = (7, 8, 9)
+NETWORKS: dict[str, Any] = {
+    "predictor": lambda: TFFPredictor(SIZE, num_outputs=3, hidden_size=32, max_frames=6),
+    "reconstructor": lambda: TFFReconstructor(SIZE, hidden_size=32, max_frames=6, code_normalisation=True),
+    "autoencoder": lambda: TFFAutoEncoder(SIZE, hidden_size=32),
+}
+WINDOWS = {"predictor": 4, "reconstructor": 6, "autoencoder": 1}
+
+ALONE = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("monai_tff", "monai", "transformers", "ignite", "nibabel"):
+            raise ImportError(name + " is blocked")
+sys.meta_path.insert(0, Blocked())
+import torch
+network = torch.jit.load(sys.argv[1])
+windows, expected = torch.load(sys.argv[2], weights_only=True)
+assert torch.equal(network(windows), expected)
+assert "monai_tff" not in sys.modules
+"""
+
+
+def with_metadata(folder: Path) -> Path:
+    """A folder with the metadata that go into TorchScript."""
+    (folder / "configs").mkdir()
+    (folder / layout.METADATA).write_text("{}\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    torch.manual_seed(0)
+    network = NETWORKS[request.param]().eval().requires_grad_(False)
+    folder = with_metadata(tmp_path_factory.mktemp(request.param))
+    write_programs(folder, network, WINDOWS[request.param])
+    return folder, network
+
+
+def windows(batch_size: int, frames: int) -> torch.Tensor:
+    return torch.randn((batch_size, 2, *SIZE, frames), generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(("batch_size", "frames"), [(1, 1), (2, 4), (5, 2), (1, 6)])
+def test_programs_are_the_network(written: tuple[Path, Any], batch_size: int, frames: int) -> None:
+    folder, network = written
+    image = windows(batch_size, frames)
+    expected = network(image)
+    torch.testing.assert_close(torch.jit.load(folder / layout.TORCHSCRIPT)(image), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        torch.export.load(folder / layout.PROGRAM).module()(image), expected, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_torchscript_needs_torch_alone(written: tuple[Path, Any], tmp_path: Path) -> None:
+    folder, network = written
+    torch.save([windows(3, 5), network(windows(3, 5))], tmp_path / "numbers.pt")
+    command = [sys.executable, "-W", "ignore", "-c", ALONE, folder / layout.TORCHSCRIPT, tmp_path / "numbers.pt"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", [layout.TORCHSCRIPT, layout.PROGRAM])
+def test_programs_do_not_say_where_the_code_lay(written: tuple[Path, Any], name: str) -> None:
+    here = [str(Path(torch.__file__).parents[2]).encode(), str(Path(__file__).parents[3]).encode(), b"site-packages"]
+    with zipfile.ZipFile(written[0] / name) as archive:
+        assert [m for m in archive.namelist() if any(path in archive.read(m) for path in here)] == []
+        assert not any(member.endswith(".debug_pkl") for member in archive.namelist())
+
+
+class OfTheWindow(nn.Module):
+    """Computes something else for the window that it is traced with."""
+
+    spatial_size = SIZE
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image.mean((1, 2, 3, 4, 5)) + (1 if image.shape[0] > 2 else 0)
+
+
+class OfTheBatch(nn.Module):
+    """Cannot take another batch size than the one that it is traced with."""
+
+    spatial_size = SIZE
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image.reshape([int(size) for size in image.shape])
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [
+        (OfTheWindow(), r"models/model.ts: 3 window\(s\) of 2 frame\(s\) differ from the network by up to 1, expected"),
+        (OfTheBatch(), r"models/model.ts: 1 window\(s\) of 1 frame\(s\) cannot be computed \(.+\), expected"),
+    ],
+)
+def test_a_program_that_differs_is_an_error(network: nn.Module, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=sentence):
+        write_programs(with_metadata(tmp_path), network.eval(), 4)
