@@ -21,6 +21,7 @@ TARGET = "_target_"
 SEPARATOR = "::"
 MACRO = "%"
 
+RECONSTRUCTOR = "monai_tff.networks.TFFReconstructor"
 WEIGHTS = tuple(f"$@bundle_root + '/{name}'" for name in (layout.SAFETENSORS, layout.STATE_DICT))
 """The ways in which a config may name the weights: those of its own bundle."""
 
@@ -112,6 +113,20 @@ def training_allowed() -> AllowList:
     """What a training or evaluation config may hold: any merge of shipped layers, and how an export closes it."""
     closed = {"weights": WEIGHTS[0], "output_dir": EVALUATION}
     return allow_list([*(merged for folder in _bundles() for merged in _merges(folder)), closed])
+
+
+@functools.cache
+def training_template(network: str, evaluates: bool) -> dict[str, Any]:
+    """The shipped training, or evaluation of it, of a network; the autoencoder has that of the reconstructor.
+
+    Args:
+        network: name of its class in a config.
+        evaluates: the evaluation.
+    """
+    bases = [load(folder / layout.TRAIN) for folder in _bundles()]
+    names = [base["network_def"][TARGET] for base in bases]
+    number = names.index(network) if network in names else names.index(RECONSTRUCTOR)
+    return merge(bases[number], load(_bundles()[number] / layout.EVALUATE)) if evaluates else bases[number]
 
 
 def _bundles() -> list[Path]:

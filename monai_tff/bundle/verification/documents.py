@@ -124,9 +124,14 @@ def large_files_findings(folder: Path) -> Iterator[Finding]:
     Raises:
         BundleError: for a list that is no YAML.
     """
-    entries = read_yaml(folder / layout.LARGE_FILES).get("large_files")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        yield finding("large_files", layout.LARGE_FILES, "no list large_files, expected one")
+    content = read_yaml(folder / layout.LARGE_FILES)
+    entries = content.get("large_files")
+    if (
+        set(content) != {"large_files"}
+        or not isinstance(entries, list)
+        or not all(isinstance(entry, dict) for entry in entries)
+    ):
+        yield finding("large_files", layout.LARGE_FILES, "more or less than a list large_files, expected one")
         return
     hashes = layout.read_manifest(folder)
     listed: dict[str, str] = {}

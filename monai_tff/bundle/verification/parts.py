@@ -41,6 +41,9 @@ MAX_TEXT = 200
 RUN_BY_MONAI = re.compile(r"^\s*[$@%]|[@%](#|::)")
 """Texts that MONAI evaluates, or resolves as ids."""
 
+FORMULA = re.compile(r"^\s*(=|[+-](?![\w. ]*$))")
+"""Texts that a spreadsheet would evaluate when it opens the predictions."""
+
 
 @functools.cache
 def part_arguments(target: str) -> tuple[str, ...]:
@@ -110,8 +113,8 @@ def _check_target(target: Any) -> None:
 
 
 def is_plain_text(text: str) -> bool:
-    """Whether a text is a name to show: short, printable, and nothing that MONAI runs or looks up."""
-    return 0 < len(text) <= MAX_TEXT and text.isprintable() and not RUN_BY_MONAI.search(text)
+    """Whether a text is a name to show: short, printable, and nothing that is run or looked up."""
+    return 0 < len(text) <= MAX_TEXT and text.isprintable() and not (RUN_BY_MONAI.search(text) or FORMULA.match(text))
 
 
 def check_network(value: Any) -> None:

@@ -34,8 +34,8 @@ INPUT_GLOBALS = TENSOR_GLOBALS | {"torch._tensor _rebuild_from_type_v2", "torch 
 SCRIPT_GLOBALS = TENSOR_GLOBALS | {"torch.jit._pickle restore_type_tag"}
 """What TorchScript writes around lists; it only names their type."""
 
-SCRIPT_GLOBAL = re.compile(r"__torch__(\.\w+)+ \w+")
-"""Classes of a TorchScript archive's own code; only TorchScript can load them."""
+SCRIPT_GLOBAL = re.compile(r"__torch__\.(monai_tff|torch\.nn|transformers)(\.\w+)* \w+", re.ASCII)
+"""Classes of a TorchScript archive's own code, and none of those that PyTorch itself offers there."""
 
 SCRIPT_OPCODES = OPCODES | {"NEWOBJ"}
 STATE_DICT_MEMBERS = re.compile(
@@ -103,8 +103,17 @@ def check_layout(names: Iterable[str], members: re.Pattern[str], required: Itera
     return top
 
 
-def check_stored(archive: zipfile.ZipFile) -> None:
-    """Refuses compressed members: torch writes tensors as they are, and they cannot grow when they are read."""
+def check_stored(archive: zipfile.ZipFile, but: str | None = None) -> None:
+    """Refuses compressed members: torch writes tensors as they are, and they cannot grow when they are read.
+
+    Args:
+        archive: from `open_archive`.
+        but: end of the names of members that may be compressed.
+
+    Raises:
+        BundleError: naming the first one.
+    """
     for member in archive.infolist():
-        if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
+        stored = member.compress_type == zipfile.ZIP_STORED and member.compress_size == member.file_size
+        if not stored and not (but and member.filename.endswith(but)):
             raise BundleError(f"the member {shown(member.filename)} is compressed, expected it as torch writes it")

@@ -42,7 +42,7 @@ FUNCTION = r"(Integer|Add|Mul|Min|Max|Mod|FloorDiv|Eq|Ne|Lt|Le|Gt|Ge)\("
 EXPRESSION = re.compile(rf"({SYMBOL}|{FUNCTION}|[su]\d++|[\d ,()-])*", re.ASCII)
 """Sizes as SymPy writes them; it evaluates them as Python when it reads them."""
 
-GUARD = re.compile(r"(?!.*\*\*)(L\['\w+'\]\.size\(\)\[\d+\]|and|or|not|[\d ()*+/%<>=!-])*", re.ASCII)
+GUARD = re.compile(r"(?!.*(\*\*|<<|>>))(L\['\w+'\]\.size\(\)\[\d+\]|and|or|not|[\d ()*+/%<>=!-])*", re.ASCII)
 TREE_KEY = r'"(type|context|children_spec)"|"builtins\.(tuple|dict|list)"'
 TREE = re.compile(rf'(\[1, |{TREE_KEY}|"null"|"\[\]"|null|[{{}}\[\]:, ])*')
 STACK = re.compile(r"[\w.,;@\[\]() ]*", re.ASCII)

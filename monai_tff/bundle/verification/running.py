@@ -15,6 +15,7 @@ from monai_tff.bundle.verification.allowed import SEPARATOR, normalised
 from monai_tff.bundle.verification.findings import Finding, finding, shown
 from monai_tff.bundle.verification.parts import CONTRACT, NETWORK, built_network, contract_of
 from monai_tff.bundle.verification.texts import read_json, read_yaml
+from monai_tff.bundle.verification.torchscript import metadata_inside
 from monai_tff.networks import load_finished, read_state_dict
 from monai_tff.networks.base import IN_CHANNELS
 
@@ -133,6 +134,9 @@ def weights_findings(folder: Path) -> Iterator[Finding]:
         other = read_state_dict(folder / layout.STATE_DICT)
         yield from _difference(layout.STATE_DICT, state, other)
         yield from _difference(layout.STATE_DICT, other, state)
+    inside = metadata_inside(folder / layout.TORCHSCRIPT) if (folder / layout.TORCHSCRIPT).is_file() else None
+    if inside is not None and inside != (folder / layout.METADATA).read_bytes():
+        yield finding("weights", layout.TORCHSCRIPT, f"keeps other metadata than {layout.METADATA}, expected the same")
     for name, load in PROGRAMS.items():
         path = folder / name
         if not path.is_file():

@@ -8,12 +8,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import torch
+
 from monai_tff.bundle import layout
-from monai_tff.bundle.verification.allowed import TARGET, inference_templates, normalised
+from monai_tff.bundle.verification.allowed import (
+    RECONSTRUCTOR,
+    TARGET,
+    WEIGHTS,
+    inference_templates,
+    normalised,
+    training_template,
+)
 from monai_tff.bundle.verification.findings import Finding, finding, shown
 from monai_tff.bundle.verification.formats import safetensors_header
 from monai_tff.bundle.verification.parts import CONTRACT, NETWORK, contract_of, network_shapes
 from monai_tff.bundle.verification.texts import parse_json, read_json, read_yaml
+from monai_tff.bundle.verification.tree import is_exported
 from monai_tff.contract import InputContract
 
 FREE = ("weights", "dataset_dir", "output_dir", "device", "amp", "reader", "stride", "handlers", CONTRACT, NETWORK)
@@ -37,15 +48,41 @@ def structure_findings(folder: Path) -> Iterator[Finding]:
             yield finding("structure", layout.INFERENCE, f"{shown(key)} {found}, expected the ids of the shipped one")
         elif key not in FREE and _plain(config[key]) != _plain(template[key]):
             yield finding("structure", layout.INFERENCE, f"{key} differs, expected what the shipped config has there")
+    yield from _setting_findings(config)
     if CONTRACT in config and NETWORK in config:
         yield from _contract_findings(folder, contract_of(config[CONTRACT]), config[NETWORK])
+        for name in (layout.TRAIN, layout.EVALUATE):
+            if is_exported(folder) and (folder / name).is_file():
+                yield from _training_findings(name, read_yaml(folder / name), config)
+
+
+def _setting_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
+    """Where inference runs is free, but not of any kind."""
+    stride, amp = config.get("stride"), config.get("amp")
+    if stride is not None and (isinstance(stride, bool) or not isinstance(stride, int) or stride < 1):
+        yield finding("structure", layout.INFERENCE, f"stride is {shown(stride)}, expected frames, or null")
+    if not isinstance(amp, bool):
+        yield finding("structure", layout.INFERENCE, f"amp is {shown(amp)}, expected true or false")
+
+
+def _training_findings(name: str, config: Mapping[str, Any], inference: Mapping[str, Any]) -> Iterator[Finding]:
+    """A training and an evaluation begin with the checks of the shipped ones; an evaluation is of these weights."""
+    template = training_template(inference[NETWORK][TARGET], name == layout.EVALUATE)
+    for key in ("initialize", "run"):
+        if _plain(config.get(key)) != _plain(template[key]):
+            yield finding("structure", name, f"{key} differs, expected what the shipped config has there")
+    if name == layout.EVALUATE:
+        if config.get("weights") not in WEIGHTS:
+            yield finding("structure", name, f"weights is {shown(config.get('weights'))}, expected the bundle's own")
+        if config.get(CONTRACT) != inference[CONTRACT]:
+            yield finding("structure", name, f"another contract than {layout.INFERENCE}, expected the same")
 
 
 def _template_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """The shipped config with the same network; the autoencoder has that of the reconstructor."""
     target = config.get(NETWORK, {}).get(TARGET)
     templates = {template[NETWORK][TARGET]: template for template in inference_templates()}
-    return templates.get(target, templates["monai_tff.networks.TFFReconstructor"])
+    return templates.get(target, templates[RECONSTRUCTOR])
 
 
 def _plain(value: Any) -> Any:
@@ -93,6 +130,10 @@ def _weights_findings(folder: Path, contract: InputContract, network: Mapping[st
             shapes = f"the shape {found.get(name)}, expected {wanted.get(name)} for the network_def"
             yield finding("structure", layout.SAFETENSORS, f"{shown(name)} has {shapes}")
             break
+    with safetensors.safe_open(path, framework="pt") as tensors:
+        broken = next((name for name in found if not torch.isfinite(tensors.get_tensor(name)).all()), None)
+    if broken is not None:
+        yield finding("structure", layout.SAFETENSORS, f"{shown(broken)} holds NaN or infinity, expected numbers")
     text = metadata.get(layout.CONTRACT_KEY)
     if text is None or parse_json(text.encode()) != contract.to_dict():
         yield finding("structure", layout.SAFETENSORS, f"another contract than {layout.INFERENCE}, expected the same")

@@ -10,7 +10,7 @@ from monai_tff.bundle import layout
 from monai_tff.bundle.verification.archives import open_archive, read_member
 from monai_tff.bundle.verification.findings import shown
 from monai_tff.bundle.verification.operations import is_operation
-from monai_tff.bundle.verification.pickles import MAX_PICKLE, SCRIPT_GLOBALS, check_layout, check_pickle
+from monai_tff.bundle.verification.pickles import MAX_PICKLE, SCRIPT_GLOBALS, check_layout, check_pickle, check_stored
 from monai_tff.bundle.verification.texts import MAX_TEXT
 from monai_tff.errors import BundleError
 
@@ -47,10 +47,8 @@ def check_torchscript(path: Path) -> None:
     """
     with open(path, "rb") as file, open_archive(file) as archive:
         names = archive.namelist()
-        top = check_layout(names, MEMBERS, ("data.pkl", "constants.pkl"))
-        extra = f"{top}/extra/{layout.SCRIPT_METADATA}"
-        if extra in names and read_member(archive, extra, MAX_TEXT) != _metadata_beside(path):
-            raise BundleError(f"the member {shown(extra)} is not {layout.METADATA}, expected the same bytes")
+        check_layout(names, MEMBERS, ("data.pkl", "constants.pkl"))
+        check_stored(archive, but=".py")
         for name in names:
             if name.endswith(".pkl"):
                 check_pickle(read_member(archive, name, MAX_PICKLE), SCRIPT_GLOBALS, is_script=True)
@@ -58,10 +56,18 @@ def check_torchscript(path: Path) -> None:
                 check_code(name, read_member(archive, name, MAX_TEXT))
 
 
-def _metadata_beside(path: Path) -> bytes | None:
-    """The metadata of the bundle that a program lies in."""
-    metadata = path.parents[1] / layout.METADATA
-    return metadata.read_bytes() if metadata.is_file() else None
+def metadata_inside(path: Path) -> bytes | None:
+    """The metadata of the bundle that a TorchScript archive keeps for MONAI, None where it keeps none.
+
+    Args:
+        path: of the `.ts` file.
+
+    Raises:
+        BundleError: for a damaged archive.
+    """
+    with open(path, "rb") as file, open_archive(file) as archive:
+        names = [name for name in archive.namelist() if name.endswith(f"/extra/{layout.SCRIPT_METADATA}")]
+        return read_member(archive, names[0], MAX_TEXT) if names else None
 
 
 def check_code(name: str, content: bytes) -> None:

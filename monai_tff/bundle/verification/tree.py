@@ -20,8 +20,11 @@ KNOWN = (*layout.REQUIRED, *layout.OPTIONAL)
 MAX_HASHES = 64 * MAX_TEXT
 """Bytes of `content_hashes.json`, 70 for each scan."""
 
-CODE = (".py", ".pyc", ".pyo", ".pyw", ".pyd", ".so", ".dll", ".dylib", ".pth", ".egg", ".egg-link", ".whl", ".zip")
-"""Endings of what Python can import, or reads at its start, from a folder on its path."""
+CODE = (".py", ".pyc", ".pyo", ".pyw", ".pyd", ".so", ".dll", ".dylib")
+"""Endings of what Python can import from a folder on its path."""
+
+READ_AT_START = (".pth", ".egg-link")
+"""Endings of what Python may read at its start from such a folder; further down `.pth` are weights."""
 
 
 def is_exported(folder: Path) -> bool:
@@ -103,7 +106,8 @@ def run_folder_findings(folder: Path, read: tuple[str, ...]) -> Iterator[Finding
     for path in sorted(folder.iterdir()):
         # a folder needs no __init__.py: its modules can be imported all the same
         files = (path, *sorted(path.rglob("*"))) if path.name.isidentifier() else (path,)
-        code = next((file for file in files if file.suffix.lower() in CODE), None)
+        endings = {path: (*CODE, *READ_AT_START)}
+        code = next((file for file in files if file.suffix.lower() in endings.get(file, CODE)), None)
         if code is not None:
             where = shown(code.relative_to(folder).as_posix())
             yield finding("tree", where, "Python would import it, expected no code in a run folder")

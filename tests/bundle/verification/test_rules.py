@@ -218,11 +218,12 @@ def test_what_the_hub_adds_is_no_reason(bundle: Path) -> None:
     assert verify_bundle(bundle) == []
 
 
-@pytest.mark.parametrize("name", ["torch.py", "yaml/__init__.py", "fast.so", "early.pth"])
+@pytest.mark.parametrize("name", ["torch.py", "yaml/__init__.py", "notes/yaml.py", "fast.so", "early.pth"])
 def test_code_in_a_run_folder(name: str, finetuned: dict[str, Path], tmp_path: Path) -> None:
     run = shutil.copytree(finetuned["sex"], tmp_path / "run")
     (run / "notes").mkdir()
-    (run / "notes" / "read.txt").write_text("one's own")
+    for mine in ("read.txt", "scans.zip", "weights.pth"):
+        (run / "notes" / mine).write_text("one's own")
     refuse_unsafe(run)
     (run / name).parent.mkdir(exist_ok=True)
     (run / name).write_text("raise SystemExit")
