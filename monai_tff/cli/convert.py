@@ -13,20 +13,26 @@ if TYPE_CHECKING:
     from monai_tff.contract import Target
 
 
+Phase = Annotated[
+    Literal["autoencoder", "transformer", "finetune"] | None,
+    typer.Option(help="Phase that the weights must be of; default: what their tensors show."),
+]
+TargetName = Annotated[str | None, typer.Option(help="Phase 3: what the weights predict, sex for example.")]
+Kind = Annotated[Literal["binary", "regression"] | None, typer.Option(help="Phase 3: of the target.")]
+Classes = Annotated[
+    str | None, typer.Option(help="Two class names, separated by commas; the second is what was trained as 1.")
+]
+
+
 def convert(
     weights: Annotated[Path, typer.Argument(help="Checkpoint of the published TFF code (.pth).")],
     name: details.Name,
     out: details.Out,
     layer: options.Layers = None,
-    phase: Annotated[
-        Literal["autoencoder", "transformer", "finetune"] | None,
-        typer.Option(help="Phase that the weights must be of; default: what their tensors show."),
-    ] = None,
-    target: Annotated[str | None, typer.Option(help="Phase 3: what the weights predict, sex for example.")] = None,
-    kind: Annotated[Literal["binary", "regression"] | None, typer.Option(help="Phase 3: of the target.")] = None,
-    classes: Annotated[
-        str | None, typer.Option(help="Two class names, separated by commas; the second is what was trained as 1.")
-    ] = None,
+    phase: Phase = None,
+    target: TargetName = None,
+    kind: Kind = None,
+    classes: Classes = None,
     window_length: Annotated[
         int | None, typer.Option(min=1, help="Frames in a window; default: the published number.")
     ] = None,

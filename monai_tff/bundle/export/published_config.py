@@ -83,11 +83,7 @@ def published_config(
             long.
         WeightsError: for weights of another grid, or that do not make up the network.
     """
-    if (target is not None) != (weights.phase == "finetune"):
-        wanted = "--target, --kind and, for two classes, --classes" if target is None else "no --target"
-        raise ConfigError(
-            f"{weights.source}: holds weights of phase '{weights.phase}', which {_does(weights.phase)}; give {wanted}."
-        )
+    _check_target(weights, target)
     layer = _preparation(layers)
     recipe = next(phase for phase in read_experiment(RECIPE).phases if phase.name == weights.phase)
     files = [Path(file) for file in recipe.config_files if configs_folder() not in Path(file).parents]
@@ -108,16 +104,17 @@ def published_config(
         inference={"reader": layer["reader"]} if "reader" in layer else {},
         train=train,
         evaluate=evaluation_config(train, files[0].parent),
-        remarks=tuple(
-            f"{key} is {layer[key]}, with the published code it is {value}; the bundle prepares scans as the layer says"
-            for key, value in PREPARATION.items()
-            if layer[key] != value
-        ),
+        remarks=_remarks(layer),
     )
 
 
-def _does(phase: str) -> str:
-    return "predicts a target" if phase == "finetune" else "reconstructs scans"
+def _check_target(weights: PublishedWeights, target: Target | None) -> None:
+    predicts = weights.phase == "finetune"
+    if predicts == (target is not None):
+        return
+    does = "predicts a target" if predicts else "reconstructs scans"
+    wanted = "--target, --kind and, for two classes, --classes" if predicts else "no --target"
+    raise ConfigError(f"{weights.source}: holds weights of phase '{weights.phase}', which {does}; give {wanted}.")
 
 
 def _preparation(layers: Sequence[str | Path]) -> dict[str, Any]:
@@ -131,6 +128,14 @@ def _preparation(layers: Sequence[str | Path]) -> dict[str, Any]:
                 "monai_tff:configs/datasets/hcp_paper.yaml."
             )
     return {key: layer[key] for key in (*CONTRACT_KEYS, "reader") if key in layer}
+
+
+def _remarks(layer: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(
+        f"{key} is {layer[key]}, with the published code it is {value}; the bundle prepares scans as the layer says"
+        for key, value in PREPARATION.items()
+        if layer[key] != value
+    )
 
 
 def _parser(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from monai_tff.bundle.export.details import Details, Exported, ExportSource
 from monai_tff.bundle.export.private import private_strings
-from monai_tff.bundle.export.published import read_published
+from monai_tff.bundle.export.published import PublishedWeights, read_published
 from monai_tff.bundle.export.published_card import card_sections
-from monai_tff.bundle.export.published_config import published_config
+from monai_tff.bundle.export.published_config import PublishedConfig, published_config
 from monai_tff.bundle.export.write import write_bundle
 from monai_tff.contract import Target
 from monai_tff.errors import WeightsError
@@ -61,15 +61,21 @@ def convert_published(
     say(f"{weights}: phase {found.phase}, hidden size {found.network['hidden_size']}")
     for remark in config.remarks:
         say(f"note: {remark}")
-    source = ExportSource(
+    source = _source(found, config, details.cohort_name, inference_only)
+    return write_bundle(source, out, details, overwrite=overwrite, say=say)
+
+
+def _source(
+    found: PublishedWeights, config: PublishedConfig, cohort_name: str | None, inference_only: bool
+) -> ExportSource:
+    return ExportSource(
         template=config.template,
         contract=config.contract,
         network=config.network,
         state=found.state,
-        sections=card_sections(found, config, details.cohort_name),
+        sections=card_sections(found, config, cohort_name),
         inference=config.inference,
         train=None if inference_only else config.train,
         evaluate=None if inference_only else config.evaluate,
-        private=private_strings(Path(weights)),
+        private=private_strings(Path(found.source)),
     )
-    return write_bundle(source, out, details, overwrite=overwrite, say=say)
