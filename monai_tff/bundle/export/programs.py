@@ -23,8 +23,8 @@ DEBUG_SUFFIX = ".debug_pkl"
 TOLERANCE = 1e-5
 """Largest difference of a program's output, relative to the largest expected one (at least 1)."""
 
-EXAMPLE_BATCH = 2
-"""Windows in the batch that a program is made with: 1 would be taken for a constant."""
+EXAMPLE_SIZE = 2
+"""Windows, and frames in each, that a program is made with and keeps: 1 would become a constant, more would cost room."""
 
 
 def write_programs(folder: Path, network: Any, window_length: int) -> None:
@@ -39,7 +39,7 @@ def write_programs(folder: Path, network: Any, window_length: int) -> None:
         BundleError: if a program gives other numbers than the network, or refuses a batch or a window.
     """
     expected = {size: _output(network, network, size) for size in _sizes_to_prove(network, window_length)}
-    example = _windows(network, EXAMPLE_BATCH, min(max(window_length, 2), _longest_window(network) or 2))
+    example = _windows(network, EXAMPLE_SIZE, min(EXAMPLE_SIZE, _longest_window(network) or EXAMPLE_SIZE))
     metadata = (folder / layout.METADATA).read_bytes()
     _write_torchscript(folder / layout.TORCHSCRIPT, network, example, metadata)
     _prove(layout.TORCHSCRIPT, torch.jit.load(str(folder / layout.TORCHSCRIPT)), network, expected)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,3 +48,5 @@ def write_weights(folder: Path, network: torch.nn.Module, contract: InputContrac
     metadata = {layout.CONTRACT_KEY: json.dumps(contract.to_dict())}
     safetensors.torch.save_file(state, folder / layout.SAFETENSORS, metadata=metadata)
     torch.save(state, folder / layout.STATE_DICT)
+    # safetensors lets nobody but its owner read a file
+    shutil.copymode(folder / layout.STATE_DICT, folder / layout.SAFETENSORS)

@@ -36,6 +36,7 @@ def silent(line: str) -> None:
 def test_a_bundle_holds_every_file_and_its_hash(kind: str, exports: dict[str, Exported]) -> None:
     folder = exports[kind].folder
     assert files_of(folder) == {*layout.REQUIRED, *layout.OPTIONAL}
+    assert len({(folder / name).stat().st_mode for name in files_of(folder)}) == 1
     hashes = layout.read_manifest(folder)
     assert set(hashes) == files_of(folder) - {layout.MANIFEST}
     assert [name for name, value in hashes.items() if layout.sha256_of(folder / name) != value] == []
