@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import ipaddress
 import json
@@ -65,6 +66,10 @@ class Guard:
             await self.app(scope, exchange.receive, exchange.send)
         except RefusedError as refused:
             await exchange.refuse(refused)
+        except asyncio.CancelledError:  # the server stops
+            with contextlib.suppress(ConnectionAbortedError):
+                await exchange.refuse(RefusedError(503, "The server is stopping."))
+            raise
         except Exception as error:
             logger.error("request %s: %s", number, place_of(error))
             await exchange.refuse(RefusedError(500, f"The server failed; its log tells where, under request {number}."))

@@ -111,6 +111,25 @@ def test_an_answer_that_has_begun_breaks_off() -> None:
         ask(breaking, body(b""))
 
 
+def test_a_request_that_the_server_gives_up_is_told_so() -> None:
+    async def cancelled(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise asyncio.CancelledError
+
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return body(b"")
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "client": ("127.0.0.1", 1), "headers": [(b"host", b"localhost")]}
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(Guard(cancelled, None, 10)(scope, receive, send))
+    assert [sent[0]["status"], json.loads(sent[1]["body"])] == [503, {"detail": "The server is stopping."}]
+
+
 def test_websockets_are_closed_and_the_start_passes() -> None:
     seen: list[Any] = []
 
