@@ -4,6 +4,16 @@ from monai_tff.bundle.caller import bundle_root
 from monai_tff.bundle.lineage import pretraining_overlap
 from monai_tff.bundle.run_folder import open_run
 from monai_tff.bundle.start import check_window, hand_over, start
+from monai_tff.bundle.weights_contract import check_target
 from monai_tff.bundle.workflow import Workflow
 
-__all__ = ["Workflow", "bundle_root", "check_window", "hand_over", "open_run", "pretraining_overlap", "start"]
+__all__ = [
+    "Workflow",
+    "bundle_root",
+    "check_target",
+    "check_window",
+    "hand_over",
+    "open_run",
+    "pretraining_overlap",
+    "start",
+]
