@@ -5,7 +5,9 @@ The rule, by string:
 - Paths and names of scans are found anywhere, also among the bytes of tensors.
 - An ID is found as a word: no letter or digit stands on either side of it. So a digest is no hit.
 - An ID of digits alone is found as a word where it has five digits or begins with 0, but not as a part of a number
-  such as 0.01; a shorter one is what any count or size may be. Numbers in programs are sizes and are not looked at.
+  such as 0.01; a shorter one is what any count or size may be.
+- Programs are full of sizes, and of words that torch writes: there a word is looked for where it has both letters and
+  digits.
 - Any ID is found after `sub-`, `ses-`, `subject` and the like, in programs too.
 - The name of the user, the machine, the cohort, a site or a folder is found as a word, unless the target or class names
   have it, or the person who exports has used it in a description of the bundle.
@@ -29,7 +31,7 @@ GRAM = 6
 
 LONG_NUMBER = 5
 DISTINCTIVE = 8
-"""Characters from which a word without a digit is searched in programs, whose own words are many."""
+"""Characters from which a word is searched among the bytes of tensors, where shorter ones come about by chance."""
 
 LABELLED = r"(?i:\b(?:sub|ses|subject|session|group|family)s?['\"]?[-_ :=]{1,3}['\"]?)"
 
@@ -95,7 +97,7 @@ def _is_searched(word: str, kind: str) -> bool:
     if kind == RAW:
         return len(word) >= DISTINCTIVE
     if kind == PROGRAM:
-        return not word.isdigit() and (len(word) >= DISTINCTIVE or any(sign.isdigit() for sign in word))
+        return not word.isdigit() and any(sign.isdigit() for sign in word)
     return True
 
 

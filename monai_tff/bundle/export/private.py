@@ -53,13 +53,12 @@ def private_strings(
     Returns:
         The strings.
     """
-    paths = [os.path.abspath(run), str(run.resolve()), str(Path.home()), *_absolute_paths(configs)]
+    paths = [os.path.abspath(run), str(run.resolve()), *_absolute_paths([os.path.expanduser("~"), *configs])]
     datalists = _datalists(configs)
     records = [*_seen(lineage), *_listed(datalists), *_tabled(run)]
     ids = set(_ids(records))
-    scans = set(_file_names(records))
-    telling = {name for name in scans if any(word in name for word in ids)}
-    names: set[Any] = {getpass.getuser(), socket.gethostname(), socket.gethostname().partition(".")[0]}
+    scans, telling = _file_names(records)
+    names: set[Any] = {_user(), socket.gethostname(), socket.gethostname().partition(".")[0]}
     names |= {datalist.get("name") for datalist in datalists}
     names |= {record.get("site") for record in records} | {phase.get("cohort") for phase in lineage or ()}
     names |= {part for path in paths for part in PurePath(path).parts[1:] if len(part) >= LONG_ENOUGH}
@@ -69,6 +68,13 @@ def private_strings(
         places=frozenset({*_beginnings(paths), *telling}),
         names=frozenset(name for name in names if isinstance(name, str) and len(name) > 1),
     )
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may know no name for its user
+        return None
 
 
 def _absolute_paths(value: Any) -> Iterator[str]:
@@ -89,13 +95,19 @@ def _beginnings(paths: Iterable[str]) -> Iterator[str]:
             yield str(PurePath(*parts[:3]))
 
 
-def _file_names(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Names of scans and what belongs to them, without their endings."""
-    for file in {record[key] for record in records for key in FILE_KEYS if isinstance(record.get(key), str)}:
-        name = PurePosixPath(file).name
-        for ending in SCAN_ENDINGS:
-            name = name.removesuffix(ending)
-        yield name
+def _file_names(records: Iterable[Mapping[str, Any]]) -> tuple[set[str], set[str]]:
+    """Names of scans and what belongs to them, without their endings; and those that hold an ID of their record."""
+    names, telling = set(), set()
+    for record in records:
+        own = [word for key in ID_KEYS if isinstance(word := record.get(key), str) and word]
+        for file in (record[key] for key in FILE_KEYS if isinstance(record.get(key), str)):
+            name = PurePosixPath(file).name
+            for ending in SCAN_ENDINGS:
+                name = name.removesuffix(ending)
+            names.add(name)
+            if any(word in name for word in own):
+                telling.add(name)
+    return names, telling
 
 
 def _datalists(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ TOLERANCE = 1e-5
 """Largest difference of a program's output, relative to the largest expected one (at least 1)."""
 
 EXAMPLE_SIZE = 2
-"""Windows, and frames in each, that a program is made with and keeps: 1 would become a constant, more would cost room."""
+"""Windows, and frames in each, that a program is made with and keeps: 1 would become a constant, more cost room."""
 
 
 def write_programs(folder: Path, network: Any, window_length: int) -> None:
