@@ -22,8 +22,6 @@ from monai_tff.networks.base import IN_CHANNELS
 TOLERANCE = 1e-5
 """Largest difference of a program's output, relative to the largest value of the network's (at least 1)."""
 
-DTYPES = {"float32": torch.float32}
-
 WORKFLOWS = {
     layout.INFERENCE: InferProperties,
     layout.TRAIN: TrainProperties,
@@ -85,11 +83,11 @@ def network_findings(folder: Path) -> Iterator[Finding]:
     formats = read_json(folder / layout.METADATA)["network_data_format"]["outputs"]["pred"]
     length = contract_of(config[CONTRACT]).window_length
     shape = [length if size == "*" else size for size in formats["spatial_shape"]]
-    if list(output.shape) != [1, formats["num_channels"], *shape] or output.dtype != DTYPES.get(formats["dtype"]):
+    if list(output.shape) != [1, formats["num_channels"], *shape] or output.dtype != torch.float32:
         yield finding(
             "network",
             layout.METADATA,
-            f"the output is {output.dtype} of shape {list(output.shape)}, expected {formats['dtype']} of "
+            f"the output is {output.dtype} of shape {list(output.shape)}, expected float32 of "
             f"{[1, formats['num_channels'], *shape]}",
         )
     if not torch.isfinite(output).all():

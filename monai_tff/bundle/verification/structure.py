@@ -26,6 +26,11 @@ from monai_tff.bundle.verification.parts import CONTRACT, NETWORK, contract_of, 
 from monai_tff.bundle.verification.texts import parse_json, read_json, read_yaml
 from monai_tff.bundle.verification.tree import is_exported
 from monai_tff.contract import InputContract
+from monai_tff.networks.base import IN_CHANNELS
+
+DTYPE = "float32"
+CHECKS = ("bundle.start(", "data.check_headers(", "data.check_cohort(", "networks.load_finished(")
+"""Calls of `initialize` that no bundle may leave out."""
 
 FREE = ("weights", "dataset_dir", "output_dir", "device", "amp", "reader", "stride", "handlers", CONTRACT, NETWORK)
 """Ids that may differ from the shipped config: where it runs and what is written there, and what the bundle is."""
@@ -46,6 +51,8 @@ def structure_findings(folder: Path) -> Iterator[Finding]:
         if key not in config or key not in template:
             found = "is missing" if key not in config else "is no id of the shipped config"
             yield finding("structure", layout.INFERENCE, f"{shown(key)} {found}, expected the ids of the shipped one")
+        elif key == "initialize":
+            yield from _check_findings(layout.INFERENCE, config, template)
         elif key not in FREE and _plain(config[key]) != _plain(template[key]):
             yield finding("structure", layout.INFERENCE, f"{key} differs, expected what the shipped config has there")
     yield from _setting_findings(config)
@@ -54,6 +61,14 @@ def structure_findings(folder: Path) -> Iterator[Finding]:
         for name in (layout.TRAIN, layout.EVALUATE):
             if is_exported(folder) and (folder / name).is_file():
                 yield from _training_findings(name, read_yaml(folder / name), config)
+
+
+def _check_findings(name: str, config: Mapping[str, Any], template: Mapping[str, Any]) -> Iterator[Finding]:
+    """The checks before a run are all there; what other versions of monai_tff do besides may be missing."""
+    present = _plain(config.get("initialize"))
+    for entry in _plain(template["initialize"]):
+        if any(check in entry for check in CHECKS) and (not isinstance(present, list) or entry not in present):
+            yield finding("structure", name, f"initialize lacks {shown(entry)}, expected that check before the run")
 
 
 def _setting_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
@@ -68,9 +83,9 @@ def _setting_findings(config: Mapping[str, Any]) -> Iterator[Finding]:
 def _training_findings(name: str, config: Mapping[str, Any], inference: Mapping[str, Any]) -> Iterator[Finding]:
     """A training and an evaluation begin with the checks of the shipped ones; an evaluation is of these weights."""
     template = training_template(inference[NETWORK][TARGET], name == layout.EVALUATE)
-    for key in ("initialize", "run"):
-        if _plain(config.get(key)) != _plain(template[key]):
-            yield finding("structure", name, f"{key} differs, expected what the shipped config has there")
+    yield from _check_findings(name, config, template)
+    if _plain(config.get("run")) != _plain(template["run"]):
+        yield finding("structure", name, "run differs, expected what the shipped config has there")
     if name == layout.EVALUATE:
         if config.get("weights") not in WEIGHTS:
             yield finding("structure", name, f"weights is {shown(config.get('weights'))}, expected the bundle's own")
@@ -154,16 +169,16 @@ def _metadata_findings(folder: Path, contract: InputContract) -> Iterator[Findin
     try:
         formats = read_json(folder / layout.METADATA)["network_data_format"]
         image, pred = formats["inputs"]["image"], formats["outputs"]["pred"]
-        found = [image["num_channels"], image["spatial_shape"], pred["num_channels"], pred["spatial_shape"]]
+        found = [[tensor[key] for key in ("num_channels", "spatial_shape", "dtype")] for tensor in (image, pred)]
         channels = pred.get("channel_def")
     except (KeyError, TypeError, AttributeError):
         yield finding("structure", layout.METADATA, "no image and pred of the network, expected both")
         return
     shape = [*contract.spatial_size, "*"]
     outputs = 1 if contract.target is None else contract.target.num_outputs
-    wanted = [2, shape, outputs, shape if contract.target is None else []]
+    wanted = [[IN_CHANNELS, shape, DTYPE], [outputs, shape if contract.target is None else [], DTYPE]]
     if found != wanted:
-        yield finding("structure", layout.METADATA, f"channels and shapes {shown(found)}, expected {wanted}")
+        yield finding("structure", layout.METADATA, f"image and pred are {shown(found)}, expected {wanted}")
     if contract.target is not None and contract.target.class_names:
         names = contract.target.class_names if outputs > 1 else contract.target.class_names[-1:]
         if channels != {str(i): name for i, name in enumerate(names)}:

@@ -151,7 +151,7 @@ def test_any_bytes_are_a_harmless_pickle_or_refused(content: bytes) -> None:
     assert content.endswith(b".")
 
 
-@pytest.mark.parametrize("name", ["sex", "transformer"])
+@pytest.mark.parametrize("name", ["sex", "reconstruction"])
 def test_programs_of_an_export(name: str, exports: Callable[[str], Any]) -> None:
     check_torchscript(exports(name).folder / layout.TORCHSCRIPT)
     check_program(exports(name).folder / layout.PROGRAM)

@@ -26,7 +26,7 @@ PHASES = ("autoencoder", "transformer", "sex", "age", "site")
 Change = Callable[[Path], None]
 
 
-@pytest.mark.parametrize("name", PHASES)
+@pytest.mark.parametrize("name", ["autoencoder", "reconstruction", "sex", "age", "site"])
 def test_an_export_breaks_no_rule(name: str, exports: Callable[[str], Any]) -> None:
     assert verify_bundle(exports(name).folder) == []
 
@@ -106,7 +106,7 @@ CHANGES = {
     "channels": (
         edit_json(layout.METADATA, "network_data_format", "outputs", "pred", "num_channels", value=2),
         "structure",
-        "channels and shapes",
+        "image and pred are",
     ),
     "classes": (
         edit_json(layout.METADATA, "network_data_format", "outputs", "pred", "channel_def", value={"0": "F"}),
@@ -117,8 +117,8 @@ CHANGES = {
     "no task": (edit_json(layout.METADATA, "task", value=""), "schema", "task"),
     "dtype": (
         edit_json(layout.METADATA, "network_data_format", "outputs", "pred", "dtype", value="float16"),
-        "network",
-        "the output is torch.float32",
+        "structure",
+        "'float16'",
     ),
     "other version": (
         edit_json(layout.METADATA, "required_packages_version", "monai_tff", value="0.0.1"),
@@ -155,6 +155,11 @@ CHANGES = {
         edit_json(layout.CONTENT_HASHES, "hashes", value=["sub-01"]),
         "schema",
         "content_hashes.json: no 'complete'",
+    ),
+    "no check of scans": (
+        edit(layout.EVALUATE, "- $monai_tff.data.check_headers(@validate#dataset#data, @contract, **@packing)\n", ""),
+        "structure",
+        "initialize lacks '$monai_tff.data.check_headers",
     ),
     "property": (edit(layout.EVALUATE, "inferer: '@validate#inferer'\nkey", "key"), "properties", "inferer"),
 }
