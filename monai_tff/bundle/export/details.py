@@ -56,7 +56,7 @@ class Details:
             )
         if not VERSION.fullmatch(self.version):
             raise BundleError(f"--version '{self.version}': expected three numbers such as 0.1.0; correct it.")
-        if self.url is not None and not self.url.startswith(("https://", "http://")):
+        if self.url is not None and not self.url.startswith("https://"):
             raise BundleError(f"--url '{self.url}': expected the address of a folder, https://...; correct it.")
 
 
