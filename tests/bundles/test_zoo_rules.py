@@ -34,10 +34,10 @@ METADATA_KEYS = (
 TENSOR_KEYS = (
     *("type", "format", "num_channels", "spatial_shape", "dtype", "value_range", "is_patch_data", "channel_def"),
 )
-SHARED_IDS = ("bundle_root", "device", "dataset_dir", "network_def", "initialize", "run")
+SHARED_IDS = ("bundle_root", "device", "dataset_dir", "network_def", "initialize", "run", "finalize")
 TRAIN_IDS = tuple(f"train#{name}" for name in ("trainer", "dataset", "dataset#data", "handlers", "inferer"))
 VALIDATE_IDS = tuple(f"validate#{name}" for name in ("evaluator", "dataset", "dataset#data", "handlers", "inferer"))
-INFERENCE_IDS = ("dataset", "evaluator", "inferer", "preprocessing")
+INFERENCE_IDS = ("dataset", "evaluator", "inferer", "preprocessing", "postprocessing")
 SECTIONS = (
     *("Model Overview", "Data", "Training configuration", "Input", "Output"),
     *("Performance", "Commands", "Limitations", "References", "License"),
@@ -91,10 +91,8 @@ def tensors(folder: Path) -> Iterator[str]:
 
 
 def ids(folder: Path) -> Iterator[str]:
-    # MONAI wants postprocessing where something uses it: scores are made of outputs, a reconstruction stays one
-    predicts = metadata_of(folder)["network_data_format"]["outputs"]["pred"]["type"] == "probabilities"
-    inference = (*INFERENCE_IDS, *(["postprocessing"] if predicts else []))
-    wanted = {"train": (*TRAIN_IDS, *VALIDATE_IDS), "evaluate": (*VALIDATE_IDS, "evaluator"), "inference": inference}
+    evaluate = (*VALIDATE_IDS, "evaluator")
+    wanted = {"train": (*TRAIN_IDS, *VALIDATE_IDS), "evaluate": evaluate, "inference": INFERENCE_IDS}
     for name, expected in wanted.items():
         config = yaml.safe_load((folder / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
         for key in (*SHARED_IDS, *expected):

@@ -70,7 +70,7 @@ def _places(configs: Path, train: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(path: Path, config: Mapping[str, Any], run_id: str) -> None:
     text = f"# python -m monai.bundle run {run_id} --config_file <bundle>/configs/{path.name}\n\n"
-    text += yaml.safe_dump(_with_hashes(dict(config)), sort_keys=False, width=80, allow_unicode=True)
+    text += yaml.safe_dump(_with_hashes(dict(config)), sort_keys=False, width=80)
     with replaced_file(path) as file:
         file.write(text.encode())
 
