@@ -56,6 +56,9 @@ def structure_findings(folder: Path) -> Iterator[Finding]:
         elif key not in FREE and _plain(config[key]) != _plain(template[key]):
             yield finding("structure", layout.INFERENCE, f"{key} differs, expected what the shipped config has there")
     yield from _setting_findings(config)
+    if is_exported(folder) and config.get("weights") != WEIGHTS[0]:
+        found = f"weights is {shown(config.get('weights'))}, expected {layout.SAFETENSORS}, which keeps the contract"
+        yield finding("structure", layout.INFERENCE, found)
     if CONTRACT in config and NETWORK in config:
         yield from _contract_findings(folder, contract_of(config[CONTRACT]), config[NETWORK])
         for name in (layout.TRAIN, layout.EVALUATE):

@@ -213,6 +213,14 @@ def weights_of_another_contract(bundle: Path, canary: Canary) -> None:
 
 
 @hostile(RULE)
+def weights_from_the_file_without_a_contract(bundle: Path, canary: Canary) -> None:
+    (bundle / SAFETENSORS).unlink()
+    with config(bundle) as content:
+        content["weights"] = f"$@bundle_root + '/{STATE_DICT}'"
+        content["contract"]["threshold"] = 0.9
+
+
+@hostile(RULE)
 def weights_without_a_contract(bundle: Path, canary: Canary) -> None:
     change_header(bundle, lambda header: header.pop("__metadata__"))
 
