@@ -221,17 +221,30 @@ def test_round_trip_in_a_new_environment(
     bundle, python = exports(kind), fresh.python
     folder = download(bundle, python=python)
     assert outputs(folder) == outputs(bundle.folder)
+    wanted = expected(kind)
+    assert infer(folder, tmp_path / "inferred", python=python) == wanted
+    options = ["--device", "cpu", "--output-dir", tmp_path / "predicted"]
+    stranger("-m", "monai_tff", "predict", bundle.archive, *test_scans, *options, python=python)
+    assert outputs(tmp_path / "predicted") == wanted
+    assert outputs(folder) == outputs(bundle.folder)
+
+
+@pytest.mark.fresh
+def test_unpacked_by_hand_and_checked_in_a_new_environment(
+    exports: Callable[[str], Any],
+    fresh: SimpleNamespace,
+    stranger: Callable[..., Any],
+    outputs: Outputs,
+    tmp_path: Path,
+) -> None:
+    bundle, python = exports("sex"), fresh.python
     stranger("-m", "zipfile", "-e", bundle.archive, tmp_path / "by_hand", python=python)
-    assert outputs(tmp_path / "by_hand" / bundle.name) == outputs(bundle.folder)
+    folder = tmp_path / "by_hand" / bundle.name
+    assert outputs(folder) == outputs(bundle.folder)
     for place in (folder, bundle.archive):
         stranger("-m", "monai_tff", "verify", place, python=python)
     assert_monai_verifies(folder, stranger, python)
     assert_loads(bundle, folder, stranger, python=python)
-    wanted = expected(kind)
-    assert infer(folder, tmp_path / "inferred", python=python) == wanted
-    options = ["--device", "cpu", "--output-dir", tmp_path / "predicted"]
-    stranger("-m", "monai_tff", "predict", folder, *test_scans, *options, python=python)
-    assert outputs(tmp_path / "predicted") == wanted
     assert outputs(folder) == outputs(bundle.folder)
 
 
