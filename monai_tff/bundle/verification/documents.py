@@ -31,7 +31,7 @@ COLUMNS = 120
 INDENT = 4
 
 PERSONAL_PATH = re.compile(r"(?<![\w./:~-])(/(home|Users|root|tmp|work|mnt|scratch|srv|var|private)/|[A-Za-z]:\\\w)\S*")
-HEADING = re.compile(r"^#{1,6} +(.+?) *#*$")
+HEADING = re.compile(r"#{1,6} ")
 FENCE = re.compile(r"^ *(```|~~~)")
 
 
@@ -60,7 +60,7 @@ def schema_findings(folder: Path) -> Iterator[Finding]:
     if not named.endswith(f"/{SCHEMA_FILE}"):
         yield finding("schema", layout.METADATA, f"the schema is {shown(named)}, expected {SCHEMA_FILE}")
     changelog = metadata.get("changelog")
-    if not isinstance(changelog, dict) or metadata.get("version") not in changelog:
+    if not isinstance(changelog, dict) or str(metadata.get("version")) not in changelog:
         yield finding("schema", layout.METADATA, "the changelog has no entry of the version, expected one")
     yield from _hashes_findings(folder)
 
@@ -107,9 +107,8 @@ def _headings(text: str) -> Iterator[str]:
     in_fence = False
     for line in text.splitlines():
         in_fence ^= FENCE.match(line) is not None
-        found = HEADING.match(line)
-        if found and not in_fence:
-            yield found[1]
+        if HEADING.match(line) and not in_fence:
+            yield line.lstrip("#").rstrip("# ").strip()
 
 
 def large_files_findings(folder: Path) -> Iterator[Finding]:

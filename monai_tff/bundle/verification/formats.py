@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import safetensors
+
 from monai_tff.bundle import layout
 from monai_tff.bundle.verification.archives import open_archive, read_member
-from monai_tff.bundle.verification.findings import Finding, refused
+from monai_tff.bundle.verification.findings import Finding, refused, shown
 from monai_tff.bundle.verification.pickles import (
     MAX_PICKLE,
     STATE_DICT_MEMBERS,
@@ -90,12 +92,17 @@ def _tensor_end(tensor: dict[str, Any], start: int) -> int:
 
 
 def check_safetensors(path: Path) -> None:
-    """Refuses a file that is no safetensors.
+    """Refuses a file that is no safetensors, for us or for the library that will load it.
 
     Raises:
         BundleError: saying why.
     """
     safetensors_header(path)
+    try:
+        with safetensors.safe_open(path, framework="pt"):
+            pass
+    except safetensors.SafetensorError as error:
+        raise BundleError(f"cannot be read as safetensors ({shown(str(error))}), expected a sound file") from error
 
 
 def check_state_dict(path: Path) -> None:

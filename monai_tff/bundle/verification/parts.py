@@ -17,7 +17,7 @@ from monai_tff import networks
 from monai_tff.bundle.verification.allowed import TARGET, is_sequence
 from monai_tff.bundle.verification.findings import shown
 from monai_tff.contract import InputContract, Target
-from monai_tff.errors import BundleError
+from monai_tff.errors import BundleError, UserError
 from monai_tff.networks.tff import PAPER_HEADS
 
 CONTRACT = "contract"
@@ -170,6 +170,16 @@ def built_network(value: Mapping[str, Any]) -> nn.Module:
 
 
 def network_shapes(value: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the network's tensors by name, found without memory for one; see `built_network`."""
-    with torch.device("meta"):
-        return {name: tuple(tensor.shape) for name, tensor in built_network(value).state_dict().items()}
+    """Shapes of the network's tensors by name, found without memory for one; see `built_network`.
+
+    Raises:
+        BundleError: for values that PyTorch or transformers builds no network of.
+        ContractError: for sizes that no network can be built for.
+    """
+    try:
+        with torch.device("meta"):
+            return {name: tuple(tensor.shape) for name, tensor in built_network(value).state_dict().items()}
+    except UserError:
+        raise
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise BundleError(f"{NETWORK}: no network can be built of it ({shown(str(error))}), expected one") from error

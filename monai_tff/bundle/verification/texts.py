@@ -19,6 +19,14 @@ MAX_DEPTH = 32
 MAX_TEXT = 1024**2
 """Bytes of a file that is read as text; the shipped ones have 10,000."""
 
+MAX_INTEGER = 2**63
+"""Where integers of 64 bits end; longer ones cannot even be shown or compared with a float."""
+
+MAX_NUMBER = 40
+"""Letters of a number in YAML, where `1:1:1` is one too, and takes the longer to work out the more of it there is."""
+
+NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
 PLAIN_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq"))
 
 
@@ -73,7 +81,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     Raises:
         BundleError: for tags, anchors, aliases, directives, several documents, keys that are no text or stand there
-            twice, numbers that are not finite, deep nesting, or a file that is no YAML.
+            twice, numbers that are not finite or have more than 64 bits, deep nesting, or a file that is no YAML.
     """
     text = read_text(path)
     try:
@@ -116,6 +124,8 @@ def _check_node(node: yaml.Node | None) -> None:
         raise BundleError("is empty, expected a config")
     if node.tag not in PLAIN_TAGS:
         raise BundleError(f"a value of the kind {node.tag} on line {node.start_mark.line + 1}, expected plain data")
+    if node.tag in NUMBER_TAGS and len(node.value) > MAX_NUMBER:
+        raise BundleError(f"a number of {len(node.value):,} letters on line {node.start_mark.line + 1}, expected fewer")
     if isinstance(node, yaml.MappingNode):
         keys = set()
         for key, value in node.value:
@@ -183,6 +193,8 @@ def _check_numbers(value: Any, levels: int = MAX_DEPTH) -> None:
         raise BundleError("too many levels, expected fewer")
     if isinstance(value, float) and not math.isfinite(value):
         raise BundleError(f"holds the number {value}, expected finite ones")
+    if isinstance(value, int) and not -MAX_INTEGER <= value < MAX_INTEGER:
+        raise BundleError("holds an integer of more than 64 bits, expected a smaller one")
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list):

@@ -53,13 +53,14 @@ ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
         header({"a": {**ONE, "shape": [2]}}, b"1234"),
         header({"a": {**ONE, "shape": [-1]}}, b"1234"),
         header({"a": {**ONE, "more": 1}}, b"1234"),
+        header({"a": {**ONE, "shape": [True]}}, b"1234"),
         header({"a": ONE, "b": ONE}, b"1234"),
         header({"a": ONE, "b": {**ONE, "data_offsets": [5, 9]}}, b"123456789"),
         header({"__metadata__": {"x": 1}, "a": ONE}, b"1234"),
         header({"a": [1]}, b"1234"),
         header({}, b""),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_safetensors_that_are_none(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(content)

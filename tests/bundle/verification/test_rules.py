@@ -114,6 +114,8 @@ CHANGES = {
         "expected the classes",
     ),
     "changelog": (edit_json(layout.METADATA, "changelog", value={"0.0.1": "x"}), "schema", "changelog"),
+    "a version that is none": (edit_json(layout.METADATA, "version", value=[]), "schema", "changelog has no entry"),
+    "dropout": (edit(layout.INFERENCE, " dropout: 0.0", " dropout: 5"), "structure", "got 5"),
     "no task": (edit_json(layout.METADATA, "task", value=""), "schema", "task"),
     "dtype": (
         edit_json(layout.METADATA, "network_data_format", "outputs", "pred", "dtype", value="float16"),
@@ -125,6 +127,7 @@ CHANGES = {
         "version",
         "made with monai_tff '0.0.1'",
     ),
+    "long heading": (edit(layout.MODEL_CARD, "## Limitations", "## x" + " " * 100_000 + "y"), "card", "'Limitations'"),
     "section": (edit(layout.MODEL_CARD, "## Limitations", "## Limits"), "card", "no section 'Limitations'"),
     "order": (edit(layout.MODEL_CARD, "## License", "## Data\n\n## License"), "card", "in order"),
     "personal path": (

@@ -36,7 +36,10 @@ EXPLOSION = "a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*a, *a]\n" for i in range(
         (b"<<: {a: 1}\n", "no text"),
         (b"a: " + b"[" * 40 + b"]" * 40, "more than 32 levels"),
         (b"a: " + b"[" * 100_000, "more than 32 levels|is no YAML"),
-        (b"a: " + b"9" * 5000, "is no YAML"),
+        (b"a: " + b"9" * 5000, "a number of 5,000 letters on line 1"),
+        (b"a: 0x" + b"f" * 5000, "a number of 5,002 letters"),
+        (b"a: 1" + b":1" * 300_000, "a number of 600,001 letters"),
+        (b"a: 9223372036854775808\n", "an integer of more than 64 bits"),
         (b"a: [\n", "is no YAML"),
         (b"", "is empty"),
         (b"- a\n", "no `key: value` pairs"),
@@ -48,7 +51,7 @@ EXPLOSION = "a: &a [x, x]\n" + "".join(f"b{i}: &b{i} [*a, *a]\n" for i in range(
         (b"\xef\xbb\xbfa: 1\n", "byte 0xef"),
         (b"# " + b"x" * 1024**2, "more than 1,048,576 bytes"),
     ],
-    ids=range(29),
+    ids=range(32),
 )
 def test_yaml_that_is_more_than_plain_data(text: bytes, message: str, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_bytes(text)
@@ -101,11 +104,12 @@ def test_any_bytes_are_read_or_refused(content: bytes, tmp_path_factory: pytest.
         (b"[" * 100_000, "is no JSON"),
         (b"[" * 40 + b"]" * 40, "too many levels"),
         (b'{"a": ' + b"9" * 5000 + b"}", "is no JSON"),
+        (b'{"a": [-' + b"9" * 400 + b"]}", "an integer of more than 64 bits"),
         (b"\xff", "is no JSON"),
         (b'\xef\xbb\xbf{"a": 1}', "is no JSON"),
         (b"{", "is no JSON"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_json_that_is_more_than_plain_data(text: bytes, message: str) -> None:
     with pytest.raises(BundleError, match=message):
