@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import tempfile
 import zipfile
@@ -19,7 +20,7 @@ MAX_RATIO = 100
 """Bytes that one packed byte may become; text of a bundle becomes 10 to 20, weights 1."""
 
 SMALL = 1024**2
-"""Bytes up to which a member may be packed in any ratio."""
+"""Bytes of an archive that may be packed in any ratio."""
 
 _CHUNK = 1024**2
 
@@ -35,7 +36,8 @@ def opened_bundle(path: Path) -> Iterator[Path]:
         The folder: the one that was given, or a temporary one that is gone afterwards.
 
     Raises:
-        BundleError: if there is nothing, or the archive would write beside its folder, has links, or is a bomb.
+        BundleError: if there is nothing, or the archive would write beside its folder, has links, or is a bomb; or if
+            there is no room for it.
     """
     path = Path(path)
     if path.is_dir():
@@ -48,6 +50,11 @@ def opened_bundle(path: Path) -> Iterator[Path]:
             opened = _extracted(path, Path(folder))
         except BundleError as error:
             raise BundleError(f"{path}: {error}; ask for the bundle again, and do not unpack this one.") from error
+        except OSError as error:
+            raise BundleError(
+                f"{path}: cannot be unpacked in {Path(folder).parent} ({error.strerror}), expected to read the one and "
+                "to write in the other; make room, or name another folder for temporary files in TMPDIR."
+            ) from error
         yield opened
 
 
@@ -58,11 +65,10 @@ def _extracted(path: Path, folder: Path) -> Path:
         if len(members) > MAX_ENTRIES or len(tops) != 1 or any("/" not in member.filename for member in members):
             raise BundleError(f"{len(members):,} members below {len(tops)} folders, expected one folder with a bundle")
         free, total = shutil.disk_usage(folder).free, sum(member.file_size for member in members)
+        if sum(max(0, member.file_size - MAX_RATIO * member.compress_size) for member in members) > SMALL:
+            raise BundleError(f"{path.stat().st_size:,} bytes unpack to {total:,}, a bomb")
         if total > free:
-            raise BundleError(f"{total:,} bytes unpacked, but {free:,} are free in {folder.parent}")
-        for member in members:
-            if member.file_size > SMALL and member.file_size > MAX_RATIO * member.compress_size:
-                raise BundleError(f"the member {shown(member.filename)} unpacks to {member.file_size:,} bytes, a bomb")
+            raise OSError(errno.ENOSPC, f"{total:,} bytes, but {free:,} are free")
         for member in members:
             _extract(archive, member, folder / member.filename)
     return folder / tops.pop()
@@ -83,5 +89,5 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> N
                 target.write(chunk)
         if written != member.file_size:
             raise BundleError(f"the member {shown(member.filename)} is shorter than it says")
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (FileExistsError, NotADirectoryError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BundleError(f"the member {shown(member.filename)} cannot be unpacked ({error})") from error

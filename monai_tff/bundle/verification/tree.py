@@ -111,6 +111,12 @@ def run_folder_findings(folder: Path, read: tuple[str, ...]) -> Iterator[Finding
         if code is not None:
             where = shown(code.relative_to(folder).as_posix())
             yield finding("tree", where, "Python would import it, expected no code in a run folder")
+        link = next((file for file in files[1:] if file.is_symlink() and file.is_dir()), None)
+        if link is not None:
+            where = shown(link.relative_to(folder).as_posix())
+            yield finding(
+                "tree", where, "a link to a folder, where Python could import from, expected none so far down"
+            )
     whole = folder.resolve()
     for name in read:
         path = folder / name

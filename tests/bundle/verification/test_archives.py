@@ -4,6 +4,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -132,6 +133,15 @@ def bomb() -> bytes:
     return buffer.getvalue()
 
 
+def bomb_in_parts() -> bytes:
+    """Members that are small, each and as they are packed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(20):
+            archive.writestr(f"a/{number}", bytes(500_000))
+    return buffer.getvalue()
+
+
 def longer_than_it_says() -> bytes:
     """A member of 19 bytes whose sizes say 3."""
     content = bytearray(zipped("a/b"))
@@ -146,12 +156,13 @@ def longer_than_it_says() -> bytes:
     [
         (lambda: zipped("a/one", "b/two"), "below 2 folders"),
         (lambda: zipped("one"), "expected one folder"),
-        (bomb, "a bomb"),
+        (bomb, "bytes unpack to 20,971,520, a bomb"),
+        (bomb_in_parts, "bytes unpack to 10,000,000, a bomb"),
         (longer_than_it_says, "than it says|cannot be unpacked"),
         (lambda: PLAIN.replace(b"content of", b"kontent of", 1), "cannot be unpacked"),
         (lambda: zipped("a/b", "a/b/c"), "cannot be unpacked"),
     ],
-    ids=["two folders", "no folder", "bomb", "longer", "damaged", "a file that is a folder"],
+    ids=["two folders", "no folder", "bomb", "parts", "longer", "damaged", "a file that is a folder"],
 )
 def test_what_is_not_unpacked(make: Callable[[], bytes], message: str, tmp_path: Path) -> None:
     before = set(Path(tmp_path).parent.rglob("*"))
@@ -159,3 +170,13 @@ def test_what_is_not_unpacked(make: Callable[[], bytes], message: str, tmp_path:
         opened(make(), tmp_path)
     assert str(error.value).startswith(f"{tmp_path / 'bundle.zip'}: ")
     assert set(Path(tmp_path).parent.rglob("*")) - before == {tmp_path / "bundle.zip"}
+
+
+def test_no_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is wrong with the bundle, so that nobody has to ask for it again."""
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=37))
+    with pytest.raises(BundleError, match=r"\(38 bytes, but 37 are free\), .*; make room, or name another folder"):
+        opened(PLAIN, tmp_path)
+    monkeypatch.undo()
+    (tmp_path / "bundle.zip").unlink()
+    assert opened(PLAIN, tmp_path) == ["one", "two/three"]

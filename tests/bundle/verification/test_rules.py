@@ -251,6 +251,18 @@ def test_a_run_folder_with_a_link(finetuned: dict[str, Path], tmp_path: Path) ->
         refuse_unsafe(run)
 
 
+def test_a_link_that_hides_code_in_a_run_folder(finetuned: dict[str, Path], tmp_path: Path) -> None:
+    """Python imports `notes.later.x` from a folder that its own name keeps out of Python's sight."""
+    run = shutil.copytree(finetuned["sex"], tmp_path / "run")
+    for name in ("x-y", "notes"):
+        (run / name).mkdir()
+    (run / "x-y" / "x.py").write_text("raise SystemExit")
+    refuse_unsafe(run)
+    (run / "notes" / "later").symlink_to("../x-y")
+    with pytest.raises(BundleError, match=r"'notes/later': a link to a folder"):
+        refuse_unsafe(run)
+
+
 def test_a_network_that_its_weights_cannot_fill(finetuned: dict[str, Path], tmp_path: Path) -> None:
     run = shutil.copytree(finetuned["sex"], tmp_path / "run")
     edit(layout.INFERENCE, "hidden_size: 32", "hidden_size: 99984")(run)
