@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask
 
 from monai_tff import __version__
 from monai_tff.apps.monailabel.quiet import keep_logs_quiet, logger
-from monai_tff.apps.monailabel.refusals import RefusedError, refusal_of_scan
+from monai_tff.apps.monailabel.refusals import STOPPING, RefusedError, refusal_of_scan
 from monai_tff.apps.monailabel.routes import install
 from monai_tff.apps.monailabel.scan_folder import ScanFolder
 from monai_tff.apps.monailabel.scan_task import ScanTask
@@ -44,6 +46,9 @@ class TFFApp(MONAILabelApp):
     def __init__(self, app_dir: str, studies: str, conf: dict[str, Any]) -> None:
         self.server_settings = ServerSettings.from_conf(conf)
         self._opened = contextlib.ExitStack()
+        self._folders: weakref.WeakSet[tempfile.TemporaryDirectory[str]] = weakref.WeakSet()
+        self._folders_lock = threading.Lock()
+        self.closed = False
         # What is not offered is not prepared either: it would make folders, threads and requests of its own.
         settings.MONAI_LABEL_TASKS_TRAIN = settings.MONAI_LABEL_TASKS_STRATEGY = False
         settings.MONAI_LABEL_TASKS_SCORING = settings.MONAI_LABEL_TASKS_BATCH_INFER = False
@@ -68,8 +73,25 @@ class TFFApp(MONAILabelApp):
             tasks[task.name] = task
         return tasks
 
+    def temporary_folder(self) -> tempfile.TemporaryDirectory[str]:
+        """A folder for the files of one answer; who asks for it removes it, `close` those that are left.
+
+        Raises:
+            RefusedError: with the status 503 after `close`.
+        """
+        with self._folders_lock:
+            if self.closed:
+                raise RefusedError(503, STOPPING)
+            folder = tempfile.TemporaryDirectory(prefix="monai_tff_", ignore_cleanup_errors=True)
+            self._folders.add(folder)
+            return folder
+
     def close(self) -> None:
-        """Removes what unpacked bundles took on the disk."""
+        """Removes what unpacked bundles and answers took on the disk, also those of a prediction that still runs."""
+        with self._folders_lock:
+            self.closed = True
+        for folder in list(self._folders):
+            folder.cleanup()
         self._opened.close()
 
     @property

@@ -6,10 +6,10 @@ import asyncio
 import collections
 import contextlib
 import functools
-import tempfile
 import threading
 import time
 import uuid
+from concurrent.futures import Future
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -62,13 +62,14 @@ class BatchEndpoints:
         asked = {"model": task.name, "save_label": True, "label_tag": task.name, "images": images, **values}
         batch = await asyncio.to_thread(self._begin, asked)
         if run_sync == "true":
-            await asyncio.to_thread(batch.thread.join)
-            return JSONResponse(batch.results)
+            # on no thread that waits: the server could not end before it does
+            await asyncio.shield(asyncio.wrap_future(batch.ended))
+            return await asyncio.to_thread(JSONResponse, batch.results)
         return JSONResponse(batch.state())
 
     def _begin(self, asked: dict[str, Any]) -> Batch:
         with self._starting:
-            if self._batches and self._batches[-1].thread.is_alive():
+            if self._batches and self._batches[-1].running:
                 raise RefusedError(429, "A batch is running already; wait for it, or stop it with DELETE /batch/infer.")
             with contextlib.ExitStack() as stack:
                 stack.enter_context(self.queue.slot())
@@ -77,21 +78,21 @@ class BatchEndpoints:
             batch.thread.start()
             return batch
 
-    async def status(self, request: Request) -> Response:
+    def status(self, request: Request) -> Response:
         """`GET /batch/infer`: the last batch, with its results when it is done; `all=true` for the ones before, too."""
         query = known_query(request, {"all", "check_if_running"})
         batches = list(self._batches)
         if query.get("check_if_running", "").lower() == "true":
-            batches = [batch for batch in batches if batch.thread.is_alive()]
+            batches = [batch for batch in batches if batch.running]
         if not batches:
             raise RefusedError(404, "There is no such batch.")
         states = [batch.state() for batch in batches]
         return JSONResponse(states if query.get("all", "").lower() == "true" else states[-1])
 
-    async def stop(self, request: Request) -> Response:
+    def stop(self, request: Request) -> Response:
         """`DELETE /batch/infer`: the batch that runs ends after the scan that it is at."""
         known_query(request, ())
-        if not self._batches or not self._batches[-1].thread.is_alive():
+        if not self._batches or not self._batches[-1].running:
             raise RefusedError(404, "There is no such batch.")
         self._batches[-1].stopped = True
         return JSONResponse(self._batches[-1].state())
@@ -105,21 +106,33 @@ class Batch:
         queue: where predictions wait.
         asked: model, images and parameters.
         place: in the queue, given back at the end.
+
+    Attributes:
+        results: what was answered, by image.
+        stopped: set it to end the batch after the scan that it is at.
+        ended: done when the batch has ended.
     """
 
     def __init__(self, app: TFFApp, queue: WorkQueue, asked: dict[str, Any], place: contextlib.ExitStack) -> None:
         self.results: dict[str, Any] = {}
         self.stopped = False
+        self.ended: Future[None] = Future()
         self.thread = threading.Thread(target=self._run, args=(app, queue, place), name="batch", daemon=True)
         self._asked = asked
         self._number = str(uuid.uuid4())
-        self._began, self._ended, self._total, self._status = _now(), "", 0, "RUNNING"
+        self._began, self._end, self._total, self._status = _now(), "", 0, "ERROR"
+
+    @property
+    def running(self) -> bool:
+        """Whether it has a place in the queue, and may go on."""
+        return not self.ended.done()
 
     def state(self) -> dict[str, Any]:
         """The batch in MONAI Label's form, with its results when it has ended."""
-        told = {"id": self._number, "status": self._status, "request": self._asked, "start_ts": self._began}
-        told["details"] = [f"{len(self.results)} of {self._total} images"]
-        return {**told, "end_ts": self._ended, "result": self.results} if self._ended else told
+        running = self.running  # asked once: it may end meanwhile
+        told = {"id": self._number, "status": "RUNNING" if running else self._status, "request": self._asked}
+        told |= {"start_ts": self._began, "details": [f"{len(self.results)} of {self._total} images"]}
+        return told if running else {**told, "end_ts": self._end, "result": self.results}
 
     def _run(self, app: TFFApp, queue: WorkQueue, place: contextlib.ExitStack) -> None:
         with place:
@@ -127,14 +140,14 @@ class Batch:
                 images = self._images(app)
                 self._total = len(images)
                 for image in images:
-                    if self.stopped:
+                    if self.stopped or app.closed:
                         break
                     self._answer(app, queue, image)
-                self._status = "STOPPED" if self.stopped else "DONE"
+                self._status = "DONE" if len(self.results) == len(images) else "STOPPED"
             except Exception as error:
                 logger.error("batch %s: %s", self._number[:8], place_of(error))
-                self._status = "ERROR"
-            self._ended = _now()
+        self._end = _now()
+        self.ended.set_result(None)  # at the very last: whoever waits for it may start the next one
 
     def _images(self, app: TFFApp) -> list[str]:
         scans, tag, wanted = app.scans, self._asked["label_tag"], self._asked["images"]
@@ -145,7 +158,7 @@ class Batch:
     def _answer(self, app: TFFApp, queue: WorkQueue, image: str) -> None:
         began = time.monotonic()
         try:
-            with tempfile.TemporaryDirectory(prefix="monai_tff_") as folder:
+            with app.temporary_folder() as folder:
                 asked = {**self._asked, "image": image, "result_folder": folder}
                 result = queue.submit(functools.partial(app.infer, asked)).result()
             result.pop("file")

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from monai_tff.apps.monailabel.quiet import logger, place_of
-from monai_tff.apps.monailabel.refusals import RefusedError
+from monai_tff.apps.monailabel.refusals import STOPPING, RefusedError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -68,7 +68,7 @@ class Guard:
             await exchange.refuse(refused)
         except asyncio.CancelledError:  # the server stops
             with contextlib.suppress(ConnectionAbortedError):
-                await exchange.refuse(RefusedError(503, "The server is stopping."))
+                await exchange.refuse(RefusedError(503, STOPPING))
             raise
         except Exception as error:
             logger.error("request %s: %s", number, place_of(error))

@@ -64,7 +64,7 @@ class InferEndpoint:
         if image:
             await asyncio.to_thread(self.app.scans.get_image_uri, image)  # unknown ones need no place in the queue
         with self.queue.slot():
-            folder = tempfile.TemporaryDirectory(prefix="monai_tff_", ignore_cleanup_errors=True)
+            folder = self.app.temporary_folder()
             try:
                 asked = {"model": task.name, "image": image, "result_folder": folder.name}
                 asked |= await self._from_form(request, image, Path(folder.name))

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from monai_tff.errors import ContractError, ScanError, user_error_in
 
+STOPPING = "The server is stopping."
+"""What is said to those whose request the server gives up."""
+
 _PATH = re.compile(r"(?<![\w.\-/])/(?:[^\s/:'\"]+/)+[^\s:'\",;)]*")
 
 

@@ -59,9 +59,8 @@ def run_server(studies: Path, host: str, port: int, conf: dict[str, Any], say: C
             config.timeout_graceful_shutdown = STOP_SECONDS
             server = _TellingServer(config, lambda: _tell(say, server_socket, token is not None))
             _run(server, server_socket)
-            busy = app.queue.busy
     say("stopped")
-    if busy:  # a prediction cannot be interrupted; everything is cleaned up, so the process ends without it
+    if app.queue.busy:  # a prediction cannot be interrupted; everything is cleaned up, so the process ends without it
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)

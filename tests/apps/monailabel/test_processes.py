@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,13 +41,28 @@ def test_start_and_stop(start: Callable[..., Any], bundles: dict[str, Path], stu
     }
 
 
-def test_stopped_and_started_again_at_the_same_port(
-    start: Callable[..., Any], bundles: dict[str, Path], studies: Path
+def test_stopped_at_work_and_started_again_at_the_same_port(
+    start: Callable[..., Any], bundles: dict[str, Path], studies: Path, tmp_path: Path
 ) -> None:
-    first = start(bundles["sex"], "--studies", studies)
+    """A batch that somebody waits for does not keep the server from stopping, nor leave anything behind."""
+    scan = next((studies / "sub-0001" / "func").glob("*_bold.nii.gz"))
+    for number in range(3000):  # more than are done before it stops
+        os.link(scan, tmp_path / f"sub-{number:04d}_task-rest_bold.nii.gz")
+    first = start(bundles["sex"], bundles["reconstruction"], "--studies", tmp_path)
     port = first.url.rsplit(":", 1)[1]
-    assert first.ask("GET", "/info").status_code == 200
+    statuses: list[int] = []
+
+    def wait_for_batch() -> None:
+        answer = first.ask("POST", "/batch/infer/reconstruction?run_sync=true", json={"save_label": False})
+        statuses.append(answer.status_code)
+
+    waiting = threading.Thread(target=wait_for_batch)
+    waiting.start()
+    first.wait_for(r"batch [0-9a-f]{8}: (\d+) of 3000")
     assert first.stop() == 0
+    waiting.join()
+    assert statuses == [503]
+    assert list(first.temporary.glob("*")) == []
     words = [sys.executable, "-m", "monai_tff", "serve", str(bundles["sex"]), "--studies", str(studies), "--port", port]
     second = Server(words, first.log.parent)
     second.url = second.wait_for(r"listening at (http://\S+)")
