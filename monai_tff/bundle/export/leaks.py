@@ -12,6 +12,7 @@ The rule, by string:
 - The name of the user, the machine, the cohort, a site or a folder is found as a word, unless the target or class names
   have it, or the person who exports has used it in a description of the bundle.
 - A word that the shipped bundles or the sentences of the export have themselves is not looked for alone.
+- A string with spaces is found where a line breaks inside it, too.
 """
 
 from __future__ import annotations
@@ -64,9 +65,10 @@ class _Searches:
     def __init__(self, private: Private, said: str) -> None:
         known, meant = _vocabulary(), set(_words(said))
         names = {name for name in private.names if not meant.issuperset(_words(name))}
-        self.places = {place for place in private.places if len(place) > 1}
-        words = {word for word in private.ids | names if not known.issuperset(_words(word)) and len(word) > 1}
-        self.labelled = private.ids
+        self.places = {_flat(place) for place in private.places if len(place) > 1}
+        wanted = (_flat(word) for word in private.ids | names)
+        words = {word for word in wanted if not known.issuperset(_words(word)) and len(word) > 1}
+        self.labelled = {_flat(word) for word in private.ids}
         self.words = {word for word in words if not _is_short_number(word)}
 
     def first_in(self, text: Text) -> str | None:
@@ -74,19 +76,27 @@ class _Searches:
         return min(self._all_in(text), default=None)
 
     def _all_in(self, text: Text) -> Iterator[str]:
-        grams = {text.text[i : i + GRAM] for i in range(len(text.text))}
+        flat = _flat(text.text)
+        grams = {flat[i : i + GRAM] for i in range(len(flat))}
         starts = {length: {gram[:length] for gram in grams} for length in range(1, GRAM + 1)}
 
-        def near(words: Iterable[str]) -> list[str]:
-            """Those whose beginning is in the text: hardly any, so that each can be searched by itself."""
-            return [word for word in words if word[:GRAM] in starts[min(len(word), GRAM)]]
+        def near(words: Iterable[str]) -> Iterator[tuple[str, str]]:
+            """Those whose beginning is in the text, hardly any, each with the text to search; lines break at spaces."""
+            for word in words:
+                if word[:GRAM] in starts[min(len(word), GRAM)]:
+                    yield word, flat if " " in word else text.text
 
-        yield from (place for place in near(self.places) if re.search(_as_place(place), text.text))
-        for word in near(self.words):
-            if _is_searched(word, text.kind) and re.search(_as_word(word), text.text):
+        yield from (place for place, content in near(self.places) if re.search(_as_place(place), content))
+        for word, content in near(self.words):
+            if _is_searched(word, text.kind) and re.search(_as_word(word), content):
                 yield word
         if text.kind != RAW:
-            yield from (word for word in near(self.labelled) if re.search(LABELLED + _as_word(word), text.text))
+            yield from (word for word, content in near(self.labelled) if re.search(LABELLED + _as_word(word), content))
+
+
+def _flat(text: str) -> str:
+    """A text as one line."""
+    return " ".join(text.split())
 
 
 def _is_short_number(word: str) -> bool:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import yaml
+
 DOCUMENT, PROGRAM, RAW = "document", "program", "raw"
 """Kinds of text: written for people or as settings; written by torch; letters that stand among numbers."""
 
@@ -52,7 +54,20 @@ def texts_of(folder: Path) -> Iterator[Text]:
         elif path.suffix in ARCHIVES:
             yield from _archive(name, path)
         else:
-            yield Text(name, DOCUMENT, path.read_text(encoding="utf-8", errors="replace"))
+            text = path.read_text(encoding="utf-8", errors="replace")
+            yield Text(name, DOCUMENT, text)
+            # as written, and as read: escapes hide letters of other alphabets, and folded lines tear words apart
+            yield Text(name, DOCUMENT, "\n".join(_strings(_settings(path.suffix, text))))
+
+
+def _settings(suffix: str, text: str) -> Any:
+    """What a file of settings holds; None for other files, and for what cannot be read as such."""
+    try:
+        if suffix == ".json":
+            return json.loads(text)
+        return yaml.safe_load(text) if suffix in (".yaml", ".yml") else None
+    except (ValueError, yaml.YAMLError):
+        return None
 
 
 def _safetensors(name: str, path: Path) -> Iterator[Text]:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monai_tff.bundle import layout
+from monai_tff.bundle.export.card_text import bullets
 from monai_tff.bundle.export.leaks import refuse_leaks
 from monai_tff.bundle.export.private import Private
 from monai_tff.errors import BundleError
@@ -21,13 +22,28 @@ from monai_tff.errors import BundleError
 PRIVATE = Private(
     ids=frozenset({"100307", "01", "7", "NDARINV7", "family-F0001", "Zoë"}),
     places=frozenset({"/home/ada", "sub-01_task-rest_bold"}),
-    names=frozenset({"ada", "lab12", "Charité", "F0001_study"}),
+    names=frozenset({"ada", "lab12", "Charité", "F0001_study", "Ward Seven", 'Zyxlab "East"'}),
 )
 
 
 def in_yaml(folder: Path, text: str) -> str:
     (folder / "train.yaml").write_text(yaml.safe_dump({"key": f"a {text} b"}, allow_unicode=True), encoding="utf-8")
     return "train.yaml"
+
+
+def in_escaped_yaml(folder: Path, text: str) -> str:
+    (folder / "train.yaml").write_text(yaml.safe_dump({"key": f"a {text} b"}, width=10), encoding="utf-8")
+    return "train.yaml"
+
+
+def in_card(folder: Path, text: str) -> str:
+    (folder / "README.md").write_text(bullets([f"{'x' * 110} {text} b"]), encoding="utf-8")
+    return "README.md"
+
+
+def in_escaped_json(folder: Path, text: str) -> str:
+    (folder / "metadata.json").write_text(json.dumps({"key": f"a {text} b"}), encoding="utf-8")
+    return "metadata.json"
 
 
 def as_key(folder: Path, text: str) -> str:
@@ -78,6 +94,11 @@ def among_numbers(folder: Path, text: str) -> str:
         (in_yaml, "user ada"),
         (in_yaml, "lab12.example.org"),
         (in_yaml, "Charité"),
+        (in_escaped_yaml, "Zoë"),
+        (in_escaped_yaml, "Ward Seven"),
+        (in_escaped_json, "Charité"),
+        (in_escaped_json, 'Zyxlab "East"'),
+        (in_card, "Ward Seven"),
         (as_key, "100307"),
         (as_key, "01"),
         (in_name, "100307"),
