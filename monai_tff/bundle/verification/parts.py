@@ -124,17 +124,23 @@ def check_network(value: Any) -> None:
         BundleError: naming the key.
     """
     arguments = _arguments(value, NETWORK, tuple(NETWORKS))
+    defaults = inspect.signature(NETWORKS[value[TARGET]]).parameters
     for name, argument in arguments.items():
-        if name == "spatial_size":
-            is_fine = is_sequence(argument) and len(argument) == 3 and all(_is_size(size) for size in argument)
-        elif name == "paper_head":
-            is_fine = argument in PAPER_HEADS
-        elif name == "num_layers":
-            is_fine = _is_size(argument) and argument <= MAX_LAYERS
-        else:
-            is_fine = isinstance(argument, bool) or (_is_number(argument) and 0 <= argument <= MAX_SIZE)
-        if not is_fine:
+        if not _takes(name, argument, defaults[name].default):
             raise BundleError(f"{NETWORK}#{name} is {shown(argument)}, which no network of ours takes")
+
+
+def _takes(name: str, argument: Any, default: Any) -> bool:
+    """Whether an argument of a network may be this: mostly, what is of the kind of its default."""
+    if name == "spatial_size":
+        return is_sequence(argument) and len(argument) == 3 and all(_is_size(size) for size in argument)
+    if name == "paper_head":
+        return argument in PAPER_HEADS
+    if isinstance(default, bool):
+        return isinstance(argument, bool)
+    if isinstance(default, float):
+        return _is_number(argument) and 0 <= argument <= 1
+    return _is_size(argument) and argument <= (MAX_LAYERS if name == "num_layers" else MAX_SIZE)
 
 
 def _arguments(value: Any, key: str, targets: tuple[str, ...]) -> dict[str, Any]:

@@ -147,8 +147,21 @@ def weights_findings(folder: Path) -> Iterator[Finding]:
             yield finding("weights", name, f"cannot be run by torch {torch.__version__} ({reason}), expected it to")
             continue
         yield from _difference(name, state, dict(program.state_dict()))
-        if output.shape != expected.shape or not torch.allclose(output, expected, rtol=TOLERANCE, atol=TOLERANCE):
+        if not is_same_output(output, expected):
             yield finding("weights", name, f"gives another output than {layout.SAFETENSORS}, expected the same")
+
+
+def is_same_output(output: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether outputs are equal up to rounding, which grows with the largest numbers that are summed.
+
+    Args:
+        output: of a program.
+        expected: of the network.
+    """
+    if output.shape != expected.shape:
+        return False
+    difference = (output - expected).abs().max().item()
+    return bool(difference <= TOLERANCE * max(1.0, expected.abs().max().item()))
 
 
 def _load_program(path: Path) -> Any:

@@ -115,7 +115,7 @@ CHANGES = {
     ),
     "changelog": (edit_json(layout.METADATA, "changelog", value={"0.0.1": "x"}), "schema", "changelog"),
     "a version that is none": (edit_json(layout.METADATA, "version", value=[]), "schema", "changelog has no entry"),
-    "dropout": (edit(layout.INFERENCE, " dropout: 0.0", " dropout: 5"), "structure", "got 5"),
+    "heads": (edit(layout.INFERENCE, "num_outputs: 1", "num_outputs: 1\n  num_heads: 7"), "structure", "num_heads"),
     "no task": (edit_json(layout.METADATA, "task", value=""), "schema", "task"),
     "dtype": (
         edit_json(layout.METADATA, "network_data_format", "outputs", "pred", "dtype", value="float16"),
