@@ -23,7 +23,9 @@ Url = Annotated[str | None, typer.Option(help="Folder on a web server from which
 InferenceOnly = Annotated[
     bool, typer.Option("--inference-only", help="Leave out the configurations of training and evaluation.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a bundle of this name and version.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the bundle of this name, and its zip file of this version.")
+]
 
 
 def details_of(data_license: Path | None, **given: Any) -> Details:

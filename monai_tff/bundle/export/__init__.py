@@ -28,7 +28,7 @@ def export_run(
         out: folder that gets the bundle's folder and its zip file.
         details: what the run folder does not know of the bundle.
         inference_only: leave out the configurations of training and evaluation.
-        overwrite: replace an export of this name and version.
+        overwrite: replace the bundle of this name, whatever its version, and the archive of this version.
         say: is told what is being done.
 
     Returns:

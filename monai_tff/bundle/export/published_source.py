@@ -40,7 +40,7 @@ def convert_published(
             as 1.
         window_length: frames in a window; None for the published length.
         inference_only: leave out the configurations of training and evaluation.
-        overwrite: replace a bundle of this name and version.
+        overwrite: replace the bundle of this name, whatever its version, and the archive of this version.
         say: is told what is being done.
 
     Returns:

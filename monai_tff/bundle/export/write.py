@@ -37,15 +37,15 @@ def write_bundle(
         source: what is exported.
         out: folder that gets the bundle's folder and its zip file.
         details: what the person who exports says.
-        overwrite: replace an export of this name and version.
+        overwrite: replace the bundle of this name, whatever its version, and the archive of this version.
         say: is told what is being done.
 
     Returns:
         Folder `<out>/<name>` and archive `<out>/<name>_v<version>.zip`.
 
     Raises:
-        BundleError: if there is something at the destination, a program differs from the network, or the bundle would
-            tell something private.
+        BundleError: if there is something at the destination that may not be replaced, a program differs from the
+            network, or the bundle would tell something private.
         WeightsError: if the weights do not fit the network.
     """
     exported = Exported(out / details.name, out / f"{details.name}_v{details.version}.zip")
@@ -70,12 +70,25 @@ def write_bundle(
 
 
 def _refuse_existing(exported: Exported, overwrite: bool) -> None:
-    for path in (exported.folder, exported.archive):
-        if path.exists() and not overwrite:
-            raise BundleError(
-                f"{path}: exists already, expected no export of this name and version; choose another --name, "
-                "--version or --out, or replace it with --overwrite."
-            )
+    """Refuses to replace what is there; a folder that is no exported bundle even where replacing is wanted."""
+    folder, archive = exported.folder, exported.archive
+    if folder.exists() and not (folder / layout.MANIFEST).is_file():
+        raise BundleError(
+            f"{folder}: exists and is no exported bundle (has no {layout.MANIFEST}), expected no such folder; choose "
+            "another --name or --out."
+        )
+    if overwrite:
+        return
+    if folder.exists():
+        raise BundleError(
+            f"{folder}: exists already, expected no bundle of this name in any version; choose another --name or "
+            "--out, or replace it with --overwrite."
+        )
+    if archive.exists():
+        raise BundleError(
+            f"{archive}: exists already, expected no export of this name and version; choose another --name, "
+            "--version or --out, or replace it with --overwrite."
+        )
 
 
 @contextmanager

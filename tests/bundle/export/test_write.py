@@ -119,7 +119,7 @@ def test_what_is_there_is_replaced_only_on_demand(exports: dict[str, Exported], 
         copy(path, tmp_path / path.name)
     (tmp_path / "small_autoencoder" / "mine.txt").write_text("kept", encoding="utf-8")
     details = Details("small_autoencoder")
-    with pytest.raises(BundleError, match=r"exists already, expected no export of this name.*--overwrite"):
+    with pytest.raises(BundleError, match=r"exists already, expected no bundle of this name.*--overwrite"):
         export_run(runs.autoencoder, tmp_path, details, say=silent)
     assert (tmp_path / "small_autoencoder" / "mine.txt").is_file()
     again = export_run(runs.autoencoder, tmp_path, details, overwrite=True, say=silent)
@@ -128,6 +128,23 @@ def test_what_is_there_is_replaced_only_on_demand(exports: dict[str, Exported], 
     # the same run gives the same bytes; but torch numbers the classes of TorchScript through the life of a process
     first, second = (layout.read_manifest(folder) for folder in (exports["autoencoder"].folder, again.folder))
     assert {name for name in first if first[name] != second[name]} <= {layout.TORCHSCRIPT}
+
+
+def test_the_archive_of_a_version_is_not_replaced_unasked(runs: Any, tmp_path: Path) -> None:
+    archive = tmp_path / "small_v0.1.0.zip"
+    archive.write_bytes(b"first")
+    with pytest.raises(BundleError, match=r"small_v0.1.0.zip: exists already, .*--version or --out"):
+        export_run(runs.autoencoder, tmp_path, Details("small"), say=silent)
+    assert archive.read_bytes() == b"first"
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(runs: Any, tmp_path: Path) -> None:
+    """The run folder itself, for one, where it has the name that the bundle is to get."""
+    run = tmp_path / "finetune"
+    shutil.copytree(runs.autoencoder, run)
+    with pytest.raises(BundleError, match=r"finetune: exists and is no exported bundle .*another --name or --out"):
+        export_run(run, tmp_path, Details("finetune"), overwrite=True, say=silent)
+    assert files_of(run) == files_of(runs.autoencoder)
 
 
 def test_nothing_is_left_where_something_private_was_said(runs: Any, tmp_path: Path) -> None:
