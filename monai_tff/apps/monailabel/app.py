@@ -158,4 +158,6 @@ class TFFApp(MONAILabelApp):
         models = ", ".join(f"{name} {task.version} ({task.kind})" for name, task in self._infers.items())
         logger.info("models: %s", models)
         total = len(self.scans.list_images())
-        logger.info("scans: %s; left out, as links out of the folder or second files: %s", total, self.scans.left_out)
+        logger.info(
+            "scans: %s; left out, as no files, links out of the folder or second files: %s", total, self.scans.left_out
+        )

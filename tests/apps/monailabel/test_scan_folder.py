@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +27,15 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "outside.nii").write_bytes(b"outside")
     (studies / "out.nii").symlink_to(tmp_path / "outside.nii")
     (studies / "gone.nii").symlink_to(tmp_path / "nothing.nii")
+    (studies / "folder.nii").mkdir()
+    os.mkfifo(studies / "pipe.nii")  # reading it would wait for ever
     return studies
 
 
 def test_what_is_listed(folder: Path) -> None:
     scans = ScanFolder(folder)
     assert scans.list_images() == ["a", "deep/b"]
-    assert scans.left_out == 3  # the second a, and two links
+    assert scans.left_out == 5  # the second a, two links, and what is no file
     assert scans.get_image("a") == b"a.nii"
     assert scans.get_image_info("deep/b")["ext"] == ".nii.gz"
     assert [scans.name(), scans.description()] == ["scans", "4D NIfTI scans"]
@@ -117,6 +121,35 @@ def test_labels_do_not_follow_a_link_out(folder: Path, tmp_path: Path, link: str
     with pytest.raises(MONAILabelException):
         ScanFolder(folder).save_label("deep/b", str(tmp_path / "x.json"), "mine", {})
     assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize("link", ["labels/mine", "labels/mine/deep", "labels/mine/deep/b.json"])
+def test_labels_behind_a_link_out_are_none(folder: Path, tmp_path: Path, link: str) -> None:
+    outside = tmp_path / "elsewhere"
+    label = outside / "labels/mine/deep/b.json"
+    label.parent.mkdir(parents=True)
+    label.write_text("{}")
+    path = folder / link
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(outside / link)
+    scans = ScanFolder(folder)
+    assert scans.get_label_by_image_id("deep/b", "mine") == ""
+    assert scans.status()["completed"] == 1
+    assert [pair["labels"] for pair in scans.datalist()] == [{"t": "a"}, {}]
+    assert scans.json()["objects"]["deep/b"]["labels"] == {}
+
+
+def test_a_cohort_is_told_of_in_time(tmp_path: Path) -> None:
+    """2,000 scans with two labels each, as after two batches: `/info` may take a second."""
+    for number in range(2000):
+        for name in (f"sub-{number:04d}_bold.nii", *(f"labels/{tag}/sub-{number:04d}_bold.json" for tag in "ab")):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+    scans = ScanFolder(tmp_path)
+    scans.list_images()
+    began = time.process_time()
+    assert scans.status() == {"total": 2000, "completed": 2000, "label_tags": {"a": 2000, "b": 2000}}
+    assert time.process_time() - began < 0.3
 
 
 @pytest.mark.parametrize(
