@@ -9,8 +9,11 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
+
+from monai_tff.errors import BundleError
 
 ID_KEYS = ("subject", "group", "session")
 FILE_KEYS = ("image", "mask", "confounds", "scan")
@@ -52,6 +55,9 @@ def private_strings(
 
     Returns:
         The strings.
+
+    Raises:
+        BundleError: for a datalist or table that is there but cannot be read: whom it names would not be known.
     """
     paths = [os.path.abspath(run), str(run.resolve()), *_absolute_paths([os.path.expanduser("~"), *configs])]
     datalists = _datalists(configs)
@@ -112,8 +118,22 @@ def _file_names(records: Iterable[Mapping[str, Any]]) -> tuple[set[str], set[str
 
 def _datalists(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     paths = {str(config.get("datalist")) for config in configs}
-    contents = [json.loads(Path(path).read_text(encoding="utf-8")) for path in sorted(paths) if os.path.isfile(path)]
+    contents = []
+    for path in (path for path in sorted(paths) if os.path.isfile(path)):
+        with _readable(path):
+            contents.append(json.loads(Path(path).read_text(encoding="utf-8")))
     return [content for content in contents if isinstance(content, dict)]
+
+
+@contextmanager
+def _readable(path: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, csv.Error) as error:
+        raise BundleError(
+            f"{path}: cannot be read ({type(error).__name__}), expected the subjects that the bundle must not name; "
+            "restore the file."
+        ) from error
 
 
 def _seen(lineage: Sequence[Mapping[str, Any]] | None) -> Iterator[Mapping[str, Any]]:
@@ -131,8 +151,9 @@ def _listed(datalists: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any
 def _tabled(run: Path) -> Iterator[Mapping[str, Any]]:
     for name in TABLES:
         if (run / name).is_file():
-            with open(run / name, encoding="utf-8", newline="") as file:
-                yield from csv.DictReader(file)
+            with _readable(run / name), open(run / name, encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file))
+            yield from rows
 
 
 def _ids(records: Iterable[Mapping[str, Any]]) -> Iterator[str]:

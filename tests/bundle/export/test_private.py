@@ -20,6 +20,7 @@ from monai_tff.bundle.export.private import private_strings
 from monai_tff.bundle.export.run_source import read_run
 from monai_tff.data.overlap import UNLABELLED, split_hash
 from monai_tff.data.splits import SECTIONS
+from monai_tff.errors import BundleError
 
 SUBJECTS = [f"{100307 + 4711 * number}" for number in range(12)] + [f"NDARPLANT{number:03d}" for number in range(12)]
 GROUPS = [f"family-Planted{number:02d}" for number in range(8)]
@@ -136,3 +137,17 @@ def test_the_strings_of_a_run_are_known(run: tuple[Path, list[str]]) -> None:
 def test_a_cohort_is_named_where_that_is_asked_for(run: tuple[Path, list[str]]) -> None:
     source = read_run(run[0], cohort_name="Penguins of Trondheim")
     assert source.sections["Data"].startswith("The cohort is Penguins of Trondheim.")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("datalist.json", b'{"training": '), ("datalist.json", b"\xff"), ("evaluation/windows.csv", b"subject\n\xff\n")],
+    ids=["half a datalist", "no text", "damaged table"],
+)
+def test_names_that_cannot_be_read_stop_the_export(name: str, content: bytes, tmp_path: Path) -> None:
+    """Whom a damaged file names is not known, so it cannot be searched."""
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=rf"{name}: cannot be read .*expected the subjects"):
+        private_strings(tmp_path, [{"datalist": str(tmp_path / "datalist.json")}])
