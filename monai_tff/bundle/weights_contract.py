@@ -12,7 +12,7 @@ import safetensors
 from monai_tff.bundle.layout import CONTRACT_KEY
 from monai_tff.contract import InputContract, Target
 from monai_tff.data.datalist import target_of
-from monai_tff.errors import ContractError
+from monai_tff.errors import ContractError, WeightsError
 from monai_tff.networks import read_checkpoint
 
 SCALE = ("target_mean", "target_std")
@@ -28,16 +28,26 @@ def read_contract(weights: str | os.PathLike[str]) -> InputContract | None:
         The contract; None for weights without one, such as a plain state dict or the published code's.
 
     Raises:
-        WeightsError: if the file cannot be read.
+        WeightsError: if the file, or the JSON in its metadata, cannot be read.
         ContractError: if what it carries is no contract.
     """
     if Path(weights).suffix == ".safetensors":
-        with safetensors.safe_open(weights, framework="pt") as file:
-            stored = (file.metadata() or {}).get(CONTRACT_KEY)
-        content: Any = None if stored is None else json.loads(stored)
+        content = _of_safetensors(weights)
     else:
         content = read_checkpoint(Path(weights)).get(CONTRACT_KEY)
     return InputContract.from_dict(content) if isinstance(content, dict) else None
+
+
+def _of_safetensors(weights: str | os.PathLike[str]) -> Any:
+    try:
+        with safetensors.safe_open(weights, framework="pt") as file:
+            stored = (file.metadata() or {}).get(CONTRACT_KEY)
+        return None if stored is None else json.loads(stored)
+    except (OSError, safetensors.SafetensorError, ValueError) as error:
+        raise WeightsError(
+            f"{weights}: cannot be read ({type(error).__name__}), expected a whole .safetensors file with the input "
+            f"contract as JSON under '{CONTRACT_KEY}' of its metadata; copy or download it again."
+        ) from error
 
 
 def check_target(weights: str | os.PathLike[str], contract: InputContract, datalist: str | os.PathLike[str]) -> None:

@@ -15,7 +15,7 @@ from monai_tff.bundle.experiment import run_workflow
 from monai_tff.bundle.weights_contract import check_target, read_contract
 from monai_tff.contract import InputContract
 from monai_tff.data import SplitPlan, build_datalist, read_bids, write_datalist
-from monai_tff.errors import ContractError, user_error_in
+from monai_tff.errors import ContractError, WeightsError, user_error_in
 
 CONTRACT = InputContract(spatial_size=(8, 10, 9), window_length=5, trim=2)
 
@@ -39,6 +39,26 @@ def test_weights_without_a_contract_are_not_compared(suffix: str, cohort: Any, t
     save({"a": torch.zeros(2)}, weights)
     assert read_contract(weights) is None
     check_target(weights, CONTRACT, cohort.datalists["sex"])
+
+
+@pytest.mark.parametrize(
+    ("metadata", "sentence"),
+    [
+        (None, r"model\.safetensors: cannot be read \(SafetensorError\)"),
+        ({"contract": "{"}, r"model\.safetensors: cannot be read \(JSONDecodeError\)"),
+    ],
+    ids=["damaged", "no JSON"],
+)
+def test_safetensors_that_cannot_be_read(metadata: dict[str, str] | None, sentence: str, tmp_path: Path) -> None:
+    weights = tmp_path / "model.safetensors"
+    if metadata is None:
+        weights.write_bytes(b"half")
+    else:
+        safetensors.torch.save_file({"a": torch.zeros(2)}, weights, metadata=metadata)
+    with pytest.raises(WeightsError, match=sentence):
+        read_contract(weights)
+    with pytest.raises(WeightsError, match=r"FileNotFoundError"):
+        read_contract(tmp_path / "other.safetensors")
 
 
 @pytest.fixture(scope="module")
