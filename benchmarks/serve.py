@@ -76,11 +76,13 @@ def serving(bundle: Path, studies: Path) -> Iterator[tuple[str, int]]:
     words.append("--trust")  # it is made above
     one = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=one) as process:
-        for line in process.stdout or ():
-            if found := re.search(r"listening at (http://\S+)", line):
-                yield found[1], process.pid
-                break
-        process.terminate()
+        try:
+            for line in process.stdout or ():
+                if found := re.search(r"listening at (http://\S+)", line):
+                    yield found[1], process.pid
+                    break
+        finally:
+            process.terminate()
 
 
 def peak(process: int, reset: bool = False) -> int:

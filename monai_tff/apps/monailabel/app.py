@@ -69,7 +69,9 @@ class TFFApp(MONAILabelApp):
                 refuse_unsafe(folder)
             task = ScanTask(folder, self.server_settings.device)
             if task.name in tasks:
-                raise ConfigError(f"{path}: a second bundle is called {task.name}, expected names of their own.")
+                raise ConfigError(
+                    f"{path}: a second bundle is called {task.name}, expected names of their own; rename its folder."
+                )
             tasks[task.name] = task
         return tasks
 

@@ -87,7 +87,7 @@ class Guard:
         else:
             _check_loopback(scope.get("client"), headers)
         length = headers.get("content-length", ["0"])[0]
-        if not length.isdigit() or int(length) > self._max_bytes:
+        if not length.isdecimal() or int(length) > self._max_bytes:
             raise too_large(self._max_bytes)
 
     def _check_token(self, given: list[str]) -> None:
@@ -157,9 +157,9 @@ def _check_loopback(client: Any, headers: dict[str, list[str]]) -> None:
     names = [_host_name(f"//{host}") for host in headers.get("host", [])] or [None]
     pages = [_host_name(origin) for origin in headers.get("origin", [])]
     passed_on = any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via"))
-    if client is None or not _is_loopback(client[0]) or passed_on:
+    if client is None or not is_loopback(client[0]) or passed_on:
         raise RefusedError(403, "This server has no token, so it answers callers on its own machine only.")
-    if not all(map(_is_loopback, [*names, *pages])):
+    if not all(map(is_loopback, [*names, *pages])):
         raise RefusedError(403, "This server has no token, so it answers to the names 127.0.0.1 and localhost only.")
 
 
@@ -170,7 +170,8 @@ def _host_name(url: str) -> str | None:
         return None
 
 
-def _is_loopback(host: str | None) -> bool:
+def is_loopback(host: str | None) -> bool:
+    """Whether a name or address is that of this machine for itself alone."""
     if host is None or host.lower() == "localhost":
         return host is not None
     try:

@@ -125,6 +125,7 @@ async def answer_of(queue: WorkQueue, request: Request, job: Callable[[], Any]) 
         future = asyncio.wrap_future(work)
         await asyncio.wait({future, left}, return_when=asyncio.FIRST_COMPLETED)
         if not future.done():
+            left.result()  # the guard may have refused what comes after the form
             raise RefusedError(499, "The caller left.")
         return future.result()
     finally:

@@ -36,7 +36,8 @@ def keep_logs_quiet() -> None:
     logging.captureWarnings(True)
     known = [logging.getLogger(), *(logging.getLogger(name) for name in list(logging.root.manager.loggerDict))]
     for handler in {handler for found in known for handler in found.handlers}:
-        handler.addFilter(OwnLinesOnly())
+        if not any(isinstance(known_filter, OwnLinesOnly) for known_filter in handler.filters):
+            handler.addFilter(OwnLinesOnly())
     logger.setLevel(logging.INFO)
 
 

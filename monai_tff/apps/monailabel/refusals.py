@@ -46,9 +46,9 @@ def refusal_of_scan(error: BaseException, path: Path, name: str, folder: Path) -
     found = user_error_in(error)
     if not isinstance(found, (ScanError, ContractError)):
         return None
-    sentence = " ".join(str(found).split())
+    sentence = str(found)
     for known in (str(path), str(path.resolve())):
         sentence = sentence.replace(known, name)
     for known in (str(folder), str(folder.resolve()), str(path.parent)):
         sentence = sentence.replace(known + "/", "").replace(known, "the folder")
-    return RefusedError(422, _PATH.sub("(a file)", sentence))
+    return RefusedError(422, " ".join(_PATH.sub("(a file)", sentence).split()))

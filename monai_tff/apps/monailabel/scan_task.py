@@ -13,6 +13,7 @@ from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from monai_tff.bundle.layout import METADATA
 from monai_tff.bundle.predictor import Prediction, Predictor
+from monai_tff.errors import ConfigError
 
 NOTE = "Research only: not a medical device, and not for decisions about a person."
 SPREAD = "Standard deviation over the windows: variability within the scan, not the uncertainty of the prediction."
@@ -27,14 +28,14 @@ class ScanTask(InferTask):
         device: as for `Predictor`.
 
     Raises:
-        ConfigError: as `Predictor` does.
+        ConfigError: as `Predictor` does, or for metadata that cannot be read.
         WeightsError: likewise.
     """
 
     def __init__(self, folder: Path, device: str | None = None) -> None:
         self.predictor = Predictor(folder, device=device)
         self.name = re.sub(r"[^A-Za-z0-9_.-]+", "_", folder.resolve().name)
-        metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+        metadata = _metadata(folder / METADATA)
         self.version = str(metadata.get("version", "unknown"))
         target = self.predictor.target
         self.kind = "reconstruction" if target is None else KINDS[target.kind]
@@ -81,6 +82,13 @@ class ScanTask(InferTask):
                 target.write(content)
             return file, answer
         return None, {**answer, **_told(self.predictor.predict(request["image"]), self.kind)}
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}), expected the metadata of a bundle; check it.") from error
 
 
 def _told(prediction: Prediction, kind: str) -> dict[str, Any]:

@@ -17,14 +17,13 @@ import uvicorn
 from monailabel.config import settings
 from monailabel.interfaces.utils.app import app_instance, clear_cache
 
+from monai_tff.apps.monailabel.guard import is_loopback
 from monai_tff.apps.monailabel.quiet import keep_logs_quiet, logger
 from monai_tff.apps.monailabel.settings import read_token
 from monai_tff.errors import ConfigError
 
 STOP_SECONDS = 5
 """Seconds that requests get to end when the server stops."""
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def run_server(studies: Path, host: str, port: int, conf: dict[str, Any], say: Callable[[str], None] = print) -> None:
@@ -44,7 +43,7 @@ def run_server(studies: Path, host: str, port: int, conf: dict[str, Any], say: C
     """
     token_file = conf.get("token_file")
     token = read_token(Path(token_file) if token_file else None)
-    if host not in LOOPBACK and token is None:
+    if not is_loopback(host) and token is None:
         raise ConfigError(
             f"--host {host}: others may reach this address, expected a token to let only some of them in; give "
             "--token-file, or listen at 127.0.0.1."

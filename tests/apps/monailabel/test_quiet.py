@@ -22,7 +22,9 @@ def written() -> Iterator[io.StringIO]:
     handler = logging.StreamHandler(text)
     root, before = logging.getLogger(), logging.getLogger().handlers[:]
     root.handlers[:] = [handler]
-    keep_logs_quiet()
+    for _ in range(2):
+        keep_logs_quiet()
+    assert len(handler.filters) == 1
     yield text
     logging.captureWarnings(False)
     root.handlers[:] = before
@@ -62,3 +64,10 @@ def test_a_refusal_names_the_scan_and_no_path(message: str, sentence: str) -> No
 def test_other_errors_are_not_told() -> None:
     for error in (ValueError("x"), WeightsError("x")):
         assert refusal_of_scan(error, Path("/a"), "a", Path("/")) is None
+
+
+def test_a_path_with_several_spaces_is_not_told() -> None:
+    folder, path = Path("/data/my  studies"), Path("/data/my  studies/sub-1/x  y.nii")
+    refused = refusal_of_scan(ScanError(f"{path}:  odd,\nbeside {folder}/a.nii."), path, "sub-1/x  y", folder)
+    assert refused is not None
+    assert refused.sentence == "sub-1/x y: odd, beside a.nii."
