@@ -111,8 +111,9 @@ def inference_allowed() -> AllowList:
 @functools.cache
 def training_allowed() -> AllowList:
     """What a training or evaluation config may hold: any merge of shipped layers, and how an export closes it."""
+    merged = (config for folder in _bundles() for config in _merges(folder))
     closed = {"weights": WEIGHTS[0], "output_dir": EVALUATION}
-    return allow_list([*(merged for folder in _bundles() for merged in _merges(folder)), closed])
+    return allow_list([*merged, *_layers(), *_overrides(), closed])
 
 
 @functools.cache
@@ -136,11 +137,22 @@ def _bundles() -> list[Path]:
 def _merges(folder: Path) -> Iterator[dict[str, Any]]:
     base, evaluate = load(folder / layout.TRAIN), load(folder / layout.EVALUATE)
     phases = [{}, *(load(file) for file in sorted((folder / "configs").glob("train_*.yaml")))]
-    others = [load(file) for kind in ("datasets", "hardware") for file in sorted((configs_folder() / kind).glob("*"))]
     for phase in phases:
         yield merge(base, phase)
         yield merge(base, phase, evaluate)
-    yield from others
+
+
+def _layers() -> Iterator[dict[str, Any]]:
+    for kind in ("datasets", "hardware"):
+        yield from map(load, sorted((configs_folder() / kind).glob("*")))
+
+
+def _overrides() -> Iterator[dict[str, Any]]:
+    """What the shipped experiments set besides, such as the paper's learning rate of phase 2."""
+    for file in sorted((configs_folder() / "experiments").glob("*")):
+        experiment = load(file)
+        for part in (experiment, *experiment["phases"].values()):
+            yield dict(part.get("overrides") or {})
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_tff.bundle import layout
+from monai_tff.bundle.experiment import read_experiment
 from monai_tff.bundle.verification.allowed import (
     AllowList,
     allow_list,
@@ -23,9 +24,10 @@ from monai_tff.bundle.verification.allowed import (
     training_allowed,
 )
 from monai_tff.bundle.verification.configs import config_findings
-from monai_tff.resources import bundles_folder
+from monai_tff.resources import bundles_folder, configs_folder
 
 BUNDLES = ("tff_fmri_prediction", "tff_fmri_reconstruction")
+EXPERIMENTS = sorted((configs_folder() / "experiments").glob("*.yaml"))
 
 
 def findings(config: dict[str, Any], folder: Path, name: str = layout.INFERENCE) -> list[str]:
@@ -47,6 +49,14 @@ def test_the_shipped_inference_passes(number: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("bundle", BUNDLES)
 def test_the_shipped_training_passes(bundle: str, layers: tuple[str, ...], tmp_path: Path) -> None:
     assert findings(trained(bundle, *layers), tmp_path, layout.TRAIN) == []
+
+
+@pytest.mark.parametrize("file", EXPERIMENTS, ids=lambda file: file.stem)
+def test_the_shipped_experiments_pass(file: Path, tmp_path: Path) -> None:
+    for phase in read_experiment(file).phases:
+        layers = [load(Path(layer)) for layer in phase.config_files]
+        evaluate = load(Path(phase.config_files[0]).with_name("evaluate.yaml"))
+        assert findings(merge(*layers, phase.overrides, evaluate), tmp_path, layout.EVALUATE) == []
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
