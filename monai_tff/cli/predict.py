@@ -34,14 +34,19 @@ def predict(
         overrides["stride"] = stride
     if device is not None:
         overrides["device"] = f"$torch.device('{known_device(device)}')"
+    table = output_dir / "predictions.csv"
+    before = _time_of(table)
     with opened_bundle(bundle) as folder:
         config = inference_config(folder)
         if not trust:
             refuse_unsafe(folder)
         run_workflow([str(config)], "infer", overrides)
-    table = output_dir / "predictions.csv"
-    if table.is_file():
+    if _time_of(table) != before:  # a reconstruction leaves the table of an earlier prediction as it is
         _show(table)
+
+
+def _time_of(path: Path) -> int | None:
+    return path.stat().st_mtime_ns if path.is_file() else None
 
 
 def _show(path: Path) -> None:

@@ -89,10 +89,12 @@ def test_reconstruction(
     phase: str, runs: Any, test_scans: dict[str, list[Path]], command: Command, tmp_path: Path
 ) -> None:
     run, scan = runs.folder / phase, test_scans["sex"][0]
+    (tmp_path / "predictions.csv").write_text("subject,session\nearlier,\n", encoding="utf-8")
     result = command("predict", run, scan, "--output-dir", tmp_path)
     assert result.exit_code == 0, result.output
     assert f"reconstructions of 1 scans: {tmp_path}" in result.stdout
-    (file,) = tmp_path.iterdir()
+    assert "earlier" not in result.stdout
+    (file,) = tmp_path.glob("*.nii.gz")
     image, original = nib.load(file), nib.load(scan)
     assert file.name == scan.name.replace("_desc-preproc_", "_desc-reconstruction_")
     assert image.shape == original.shape == (8, 10, 9, 12)
