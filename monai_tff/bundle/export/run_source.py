@@ -48,7 +48,7 @@ def read_run(run: Path, *, inference_only: bool = False, cohort_name: str | None
         BundleError: for a folder that is no finished run.
     """
     _check_folder(run)
-    inference = _config(run / "configs" / "inference.yaml")
+    inference = _inference(run / "configs" / "inference.yaml")
     train, evaluate = (_config(run / "configs" / f"{name}.yaml") for name in ("train", "evaluate"))
     checkpoint = read_checkpoint(run / BEST)
     contract = _contract(run, inference, checkpoint)
@@ -107,6 +107,17 @@ def _check_folder(run: Path) -> None:
 def _config(path: Path) -> dict[str, Any]:
     check_config_files([path])
     return ConfigParser.load_config_file(path)
+
+
+def _inference(path: Path) -> dict[str, Any]:
+    content = _config(path)
+    for key in ("contract", "network_def"):
+        if not isinstance(content.get(key), Mapping):
+            raise BundleError(
+                f"{path}: {key} is no mapping of names to values, expected it as the training wrote it; restore the "
+                "file."
+            )
+    return content
 
 
 def _contract(run: Path, inference: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> InputContract:

@@ -25,6 +25,13 @@ def with_another_grid(run: Path) -> None:
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
+def without_network(run: Path) -> None:
+    path = run / "configs" / "inference.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    del config["network_def"]
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
 def with_damaged_versions(run: Path) -> None:
     (run / "versions.json").write_text("{", encoding="utf-8")
 
@@ -38,6 +45,7 @@ def with_damaged_metrics(run: Path) -> None:
     [
         (without_weights, r"model.pt: there is no such file, expected the best weights of a finished run"),
         (with_another_grid, r"inference.yaml: the contract says trim 4, expected 0"),
+        (without_network, r"inference.yaml: network_def is no mapping"),
         (with_damaged_versions, r"versions.json: cannot be read \(JSONDecodeError\)"),
         (with_damaged_metrics, r"metrics.json: cannot be read as metrics"),
     ],
