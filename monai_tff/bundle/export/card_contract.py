@@ -105,10 +105,15 @@ def _outputs(contract: InputContract, target: Target, paper_head: bool) -> str:
             scale = f" (mean {contract.target_mean:.4g}, standard deviation {contract.target_std:.4g} in the training)"
         return f"[B, 1], float32: one value, which `postprocessing` brings to the units of {target.name}{scale}."
     names = ", ".join(f"{name} ({index})" for index, name in enumerate(target.class_names))
+    calibrated = ""
+    if contract.temperature != 1 and not paper_head:
+        temperature = f"{contract.temperature:g}"
+        calibrated = f" `postprocessing` divides logits by the temperature {temperature} to make probabilities of them."
     if target.kind == "multiclass":
-        return f"[B, {target.num_outputs}], float32: one logit for each class of {target.name}: {names}."
+        return f"[B, {target.num_outputs}], float32: one logit for each class of {target.name}: {names}.{calibrated}"
     what = "probability (the published sigmoid)" if paper_head else "logit"
     return (
         f"[B, 1], float32: one {what} of the positive class of {target.name}, which is {target.class_names[1]}; the "
         f"other is {target.class_names[0]}. A probability above {contract.threshold:g} names the positive class."
+        f"{calibrated}"
     )

@@ -16,6 +16,8 @@ from monai_tff.errors import BundleError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 VERSION = re.compile(r"\d+\.\d+\.\d+")
+FOLDER_ADDRESS = re.compile(r"https://[A-Za-z0-9.:\[\]-]+(/[^\s?#@]*)?")
+"""A user name, a password or a token in an address would be published with the bundle."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +58,12 @@ class Details:
             )
         if not VERSION.fullmatch(self.version):
             raise BundleError(f"--version '{self.version}': expected three numbers such as 0.1.0; correct it.")
-        if self.url is not None and not self.url.startswith("https://"):
-            raise BundleError(f"--url '{self.url}': expected the address of a folder, https://...; correct it.")
+        if self.url is not None and not FOLDER_ADDRESS.fullmatch(self.url):
+            raise BundleError(
+                "--url: the address that is given is of another form, expected that of a folder, "
+                "https://server/folder, without user, password, '?' and '#': everybody who has the bundle reads it; "
+                "correct it."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from monai_tff.bundle import layout
-from monai_tff.bundle.export import Details, Exported
+from monai_tff.bundle.export import Details
 from monai_tff.bundle.export.card import write_card
 from monai_tff.bundle.export.card_contract import input_section, output_section
 from monai_tff.bundle.export.card_data import data_section
@@ -22,20 +23,20 @@ from monai_tff.contract import InputContract, Target
 SEX = Target("sex", "binary", ("F", "M"))
 
 
-def card_of(exported: Exported) -> str:
+def card_of(exported: Any) -> str:
     return (exported.folder / layout.MODEL_CARD).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", ["sex", "age", "site", "transformer", "autoencoder"])
-def test_sections_and_columns(kind: str, exports: dict[str, Exported]) -> None:
-    card = card_of(exports[kind])
+@pytest.mark.parametrize("kind", ["sex", "age", "site", "reconstruction", "autoencoder"])
+def test_sections_and_columns(kind: str, exports: Callable[[str], Any]) -> None:
+    card = card_of(exports(kind))
     assert re.findall(r"^#+ (.+)$", card, re.MULTILINE) == list(layout.CARD_SECTIONS)
     assert [line for line in card.splitlines() if len(line) > 120] == []
     assert "Not stated" not in card
 
 
-def test_numbers_are_those_that_the_evaluation_printed(exports: dict[str, Exported], runs: Any) -> None:
-    card = card_of(exports["sex"])
+def test_numbers_are_those_that_the_evaluation_printed(exports: Callable[[str], Any], runs: Any) -> None:
+    card = card_of(exports("sex"))
     (printed,) = re.findall(r"^test AUROC (\S+) \[(\S+), (\S+)\]", runs.result.output, re.MULTILINE)
     assert "| AUROC | {} | {} to {} |".format(*printed) in card
     warnings = json.loads((runs.finetune / "evaluation" / "metrics.json").read_text(encoding="utf-8"))["warnings"]
@@ -45,8 +46,8 @@ def test_numbers_are_those_that_the_evaluation_printed(exports: dict[str, Export
     assert "No baseline was run" in card
 
 
-def test_data_are_counted(exports: dict[str, Exported], cohort: Any) -> None:
-    card = card_of(exports["sex"])
+def test_data_are_counted(exports: Callable[[str], Any], cohort: Any) -> None:
+    card = card_of(exports("sex"))
     content = json.loads(cohort.datalists["sex"].read_text(encoding="utf-8"))
     for section in ("training", "validation", "test"):
         labels = [record["label"] for record in content[section]]
@@ -59,7 +60,7 @@ def test_data_are_counted(exports: dict[str, Exported], cohort: Any) -> None:
     assert "phase 1 (reconstruction of frames) has seen 18 scans of 18 subjects" in card
 
 
-def test_ages_are_told_by_mean_and_deviation_alone(exports: dict[str, Exported], cohort: Any) -> None:
+def test_ages_are_told_by_mean_and_deviation_alone(exports: Callable[[str], Any], cohort: Any) -> None:
     """The oldest and the youngest could be found by their age."""
     content = json.loads(cohort.datalists["age"].read_text(encoding="utf-8"))
     ages = [record["label"] for record in content["training"]]
@@ -68,11 +69,11 @@ def test_ages_are_told_by_mean_and_deviation_alone(exports: dict[str, Exported],
     data = data_section(content, None, None, Target("age", "regression"), None)
     (row,) = [line for line in data.splitlines() if line.startswith("| training")]
     assert row.endswith(f"| {mean:.4g} | {deviation:.4g} |")
-    assert "has seen" in card_of(exports["age"])
+    assert "has seen" in card_of(exports("age"))
 
 
-def test_a_run_without_evaluation_says_so(exports: dict[str, Exported]) -> None:
-    assert "The run was not evaluated when the bundle was exported" in card_of(exports["age"])
+def test_a_run_without_evaluation_says_so(tmp_path: Path) -> None:
+    assert "The run was not evaluated when the bundle was exported" in performance_section(tmp_path, SEX)
 
 
 def test_a_baseline_is_shown_where_there_is_one(runs: Any, tmp_path: Path) -> None:
@@ -131,3 +132,12 @@ def test_the_output_in_words(target: Target | None, sentence: str) -> None:
     values = {"target_mean": 40.0, "target_std": 12.5} if target and target.kind == "regression" else {}
     contract = InputContract(spatial_size=(8, 10, 9), window_length=5, target=target, **values)
     assert sentence in " ".join(output_section(contract).split())
+
+
+@pytest.mark.parametrize("target", [SEX, Target("site", "multiclass", ("a", "b", "c"))], ids=["two", "several"])
+def test_a_temperature_is_told(target: Target) -> None:
+    """Whoever uses the network alone needs it for the probabilities that the commands give."""
+    contract = InputContract(spatial_size=(8, 10, 9), window_length=5, target=target, temperature=1.25)
+    assert "divides logits by the temperature 1.25" in " ".join(output_section(contract).split())
+    # the published heads are not calibrated
+    assert "temperature" not in output_section(contract, paper_head=True)

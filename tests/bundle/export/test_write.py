@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import torch
 import yaml
 
 from monai_tff.bundle import layout
-from monai_tff.bundle.export import Details, Exported, export_run
+from monai_tff.bundle.export import Details, export_run
 from monai_tff.errors import BundleError
 
-KINDS = ("sex", "age", "site", "transformer", "autoencoder")
+KINDS = ("sex", "age", "site", "reconstruction", "autoencoder")
 
 
 def each_kind() -> pytest.MarkDecorator:
@@ -33,8 +34,8 @@ def silent(line: str) -> None:
 
 
 @each_kind()
-def test_a_bundle_holds_every_file_and_its_hash(kind: str, exports: dict[str, Exported]) -> None:
-    folder = exports[kind].folder
+def test_a_bundle_holds_every_file_and_its_hash(kind: str, exports: Callable[[str], Any]) -> None:
+    folder = exports(kind).folder
     assert files_of(folder) == {*layout.REQUIRED, *layout.OPTIONAL}
     assert len({(folder / name).stat().st_mode for name in files_of(folder)}) == 1
     hashes = layout.read_manifest(folder)
@@ -43,9 +44,9 @@ def test_a_bundle_holds_every_file_and_its_hash(kind: str, exports: dict[str, Ex
 
 
 @each_kind()
-def test_the_archive_holds_the_folder(kind: str, exports: dict[str, Exported]) -> None:
-    folder, archive = exports[kind].folder, exports[kind].archive
-    assert archive.name == f"small_{kind}_v0.1.0.zip"
+def test_the_archive_holds_the_folder(kind: str, exports: Callable[[str], Any]) -> None:
+    folder, archive = exports(kind).folder, exports(kind).archive
+    assert archive.name == f"tff_{kind}_v1.2.0.zip"
     with zipfile.ZipFile(archive) as packed:
         assert packed.testzip() is None
         assert set(packed.namelist()) == {f"{folder.name}/{name}" for name in files_of(folder)}
@@ -53,12 +54,9 @@ def test_the_archive_holds_the_folder(kind: str, exports: dict[str, Exported]) -
 
 
 @each_kind()
-def test_weights_and_contract_are_those_of_the_run(
-    kind: str, exports: dict[str, Exported], runs: Any, finetuned: dict[str, Path]
-) -> None:
-    folder = exports[kind].folder
-    run = finetuned.get(kind) or getattr(runs, kind)
-    trained = torch.load(run / "models" / "model.pt", weights_only=True)
+def test_weights_and_contract_are_those_of_the_run(kind: str, exports: Callable[[str], Any]) -> None:
+    folder = exports(kind).folder
+    trained = torch.load(exports(kind).run / "models" / "model.pt", weights_only=True)
     plain = torch.load(folder / layout.STATE_DICT, weights_only=True)
     assert set(plain) == set(trained["model"])
     with safetensors.safe_open(folder / layout.SAFETENSORS, "pt") as file:
@@ -70,10 +68,10 @@ def test_weights_and_contract_are_those_of_the_run(
     assert json.loads(metadata[layout.CONTRACT_KEY]) == trained["contract"]
 
 
-def test_an_export_says_where_nothing_ran(exports: dict[str, Exported]) -> None:
+def test_an_export_says_where_nothing_ran(exports: Callable[[str], Any]) -> None:
     """Folders, devices and the state of a run are the template's."""
     for name in (layout.TRAIN, layout.EVALUATE):
-        config = yaml.safe_load((exports["sex"].folder / name).read_text(encoding="utf-8"))
+        config = yaml.safe_load((exports("sex").folder / name).read_text(encoding="utf-8"))
         assert (config["dataset_dir"], config["initial_weights"], config["packed_dir"]) == (".", None, None)
         assert (config["run_dir"], config["resume"]) == ("runs/finetune", False)
         assert "cuda" in config["device"]
@@ -82,10 +80,10 @@ def test_an_export_says_where_nothing_ran(exports: dict[str, Exported]) -> None:
     assert config["output_dir"] == "evaluation"
 
 
-def test_the_metadata_are_of_the_run(exports: dict[str, Exported]) -> None:
-    metadata = json.loads((exports["site"].folder / layout.METADATA).read_text(encoding="utf-8"))
-    assert (metadata["name"], metadata["task"]) == ("small_site", "Classification of site from fMRI")
-    assert metadata["changelog"] == {"0.1.0": "First version."}
+def test_the_metadata_are_of_the_run(exports: Callable[[str], Any]) -> None:
+    metadata = json.loads((exports("site").folder / layout.METADATA).read_text(encoding="utf-8"))
+    assert (metadata["name"], metadata["task"]) == ("tff_site", "Classification of site from fMRI")
+    assert metadata["changelog"] == {"1.2.0": "First version."}
     assert metadata["network_data_format"]["inputs"]["image"]["spatial_shape"] == [8, 10, 9, "*"]
     classes = metadata["network_data_format"]["outputs"]["pred"]["channel_def"]
     assert classes == {"0": "site1", "1": "site2", "2": "site3"}
@@ -98,8 +96,8 @@ def test_inference_only(runs: Any, tmp_path: Path) -> None:
     assert "evaluating" not in (exported.folder / layout.MODEL_CARD).read_text(encoding="utf-8")
 
 
-def test_large_files_are_listed(exports: dict[str, Exported], runs: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    text = (exports["sex"].folder / layout.LARGE_FILES).read_text(encoding="utf-8")
+def test_large_files_are_listed(exports: Callable[[str], Any], runs: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    text = (exports("sex").folder / layout.LARGE_FILES).read_text(encoding="utf-8")
     assert yaml.safe_load(text) == {"large_files": []}
     monkeypatch.setattr(layout, "LARGE", 1_400_000)
     details = Details("small", url="https://example.org/weights/")
@@ -113,20 +111,20 @@ def test_large_files_are_listed(exports: dict[str, Exported], runs: Any, tmp_pat
     }
 
 
-def test_what_is_there_is_replaced_only_on_demand(exports: dict[str, Exported], runs: Any, tmp_path: Path) -> None:
-    for path in (exports["autoencoder"].folder, exports["autoencoder"].archive):
+def test_what_is_there_is_replaced_only_on_demand(exports: Callable[[str], Any], runs: Any, tmp_path: Path) -> None:
+    for path in (exports("autoencoder").folder, exports("autoencoder").archive):
         copy = shutil.copytree if path.is_dir() else shutil.copy
         copy(path, tmp_path / path.name)
-    (tmp_path / "small_autoencoder" / "mine.txt").write_text("kept", encoding="utf-8")
-    details = Details("small_autoencoder")
+    (tmp_path / "tff_autoencoder" / "mine.txt").write_text("kept", encoding="utf-8")
+    details = Details("tff_autoencoder", version="1.2.0")
     with pytest.raises(BundleError, match=r"exists already, expected no bundle of this name.*--overwrite"):
         export_run(runs.autoencoder, tmp_path, details, say=silent)
-    assert (tmp_path / "small_autoencoder" / "mine.txt").is_file()
+    assert (tmp_path / "tff_autoencoder" / "mine.txt").is_file()
     again = export_run(runs.autoencoder, tmp_path, details, overwrite=True, say=silent)
-    assert not (tmp_path / "small_autoencoder" / "mine.txt").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["small_autoencoder", "small_autoencoder_v0.1.0.zip"]
+    assert not (tmp_path / "tff_autoencoder" / "mine.txt").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tff_autoencoder", "tff_autoencoder_v1.2.0.zip"]
     # the same run gives the same bytes; but torch numbers the classes of TorchScript through the life of a process
-    first, second = (layout.read_manifest(folder) for folder in (exports["autoencoder"].folder, again.folder))
+    first, second = (layout.read_manifest(folder) for folder in (exports("autoencoder").folder, again.folder))
     assert {name for name in first if first[name] != second[name]} <= {layout.TORCHSCRIPT}
 
 
@@ -172,7 +170,16 @@ def test_code_of_ones_own_leaves_only_for_inference(runs: Any, tmp_path: Path) -
         ({"name": "../small"}, r"--name '\.\./small': expected letters"),
         ({"name": ""}, "--name '': expected letters"),
         ({"name": "small", "version": "1"}, "--version '1': expected three numbers"),
-        ({"name": "small", "url": "file:///weights"}, "--url 'file:///weights': expected the address"),
+        *(
+            ({"name": "small", "url": url}, "--url: the address that is given is of another form")
+            for url in (
+                "file:///weights",
+                "https://",
+                "https://me:word@a.org/x",
+                "https://a.org/x?token=1",
+                "https://a/x y",
+            )
+        ),
     ],
 )
 def test_details_of_another_form_are_refused(given: dict[str, str], sentence: str) -> None:
