@@ -30,7 +30,10 @@ PROSE = (layout.MODEL_CARD, layout.DATA_LICENSE, layout.LICENSE)
 COLUMNS = 120
 INDENT = 4
 
-PERSONAL_PATH = re.compile(r"(?<![\w./:~-])(/(home|Users|root|tmp|work|mnt|scratch|srv|var|private)/|[A-Za-z]:\\\w)\S*")
+PERSONAL_PATH = re.compile(
+    r"((?<![\w./:~-])/(home|Users|root|tmp|work|mnt|scratch|srv|var|private)/|\b[A-Za-z]:\\{1,2}\w|\bfile:/)\S*"
+)
+"""A path of somebody's machine; JSON writes each backslash of Windows twice."""
 HEADING = re.compile(r"#{1,6} ")
 FENCE = re.compile(r"^ *(```|~~~)")
 
