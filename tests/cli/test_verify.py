@@ -12,6 +12,7 @@ from typer.testing import Result
 from monai_tff.bundle import layout
 from monai_tff.bundle.export import Details, export_run
 from monai_tff.bundle.verification import RULES
+from monai_tff.cli.verify import SHOWN
 
 Command = Callable[..., Result]
 
@@ -81,3 +82,44 @@ def test_what_is_no_bundle(content: bytes | None, message: str, command: Command
     else:
         assert result.stdout.splitlines()[0].startswith("archive      1 finding")
         assert result.stdout.count("not checked") == len(RULES) - 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            "run",
+            "is a run folder, expected an exported bundle; export it first (predict and serve check a run folder by "
+            "themselves).",
+        ),
+        ("empty", "has no manifest.json, expected the folder of an exported bundle; check the path."),
+        (
+            "parent",
+            "has no manifest.json, expected the folder of an exported bundle; name one of the bundles in it "
+            "(hcp_sex_classification).",
+        ),
+    ],
+)
+def test_other_folders(kind: str, message: str, exported: Any, runs: Any, command: Command, tmp_path: Path) -> None:
+    folder = {"run": runs.finetune, "empty": tmp_path, "parent": exported.folder.parent}[kind]
+    for options in ([], ["--json"]):
+        result = command("verify", folder, *options)
+        assert (result.exit_code, result.stdout, result.stderr) == (1, "", f"error: {folder}: {message}\n")
+
+
+def test_an_export_without_its_manifest_has_findings(exported: Any, command: Command, tmp_path: Path) -> None:
+    bundle = shutil.copytree(exported.folder, tmp_path / "bundle")
+    (bundle / layout.MANIFEST).unlink()
+    result = command("verify", bundle)
+    assert result.exit_code == 1
+    assert "  - manifest.json: there is no such file, expected one" in result.stdout
+
+
+def test_many_findings_are_shortened(exported: Any, command: Command, tmp_path: Path) -> None:
+    bundle = shutil.copytree(exported.folder, tmp_path / "bundle")
+    for number in range(SHOWN + 2):
+        (bundle / f"note_{number}.txt").touch()
+    result = command("verify", bundle)
+    assert result.stdout.count("a file that no bundle has") == SHOWN
+    assert "  - and 2 more; --json prints all" in result.stdout
+    assert len(json.loads(command("verify", bundle, "--json").stdout)) == SHOWN + 2
