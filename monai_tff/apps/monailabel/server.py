@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from monailabel.config import settings
 from monailabel.interfaces.utils.app import app_instance, clear_cache
 
 from monai_tff.apps.monailabel.guard import is_loopback
-from monai_tff.apps.monailabel.quiet import keep_logs_quiet, logger
+from monai_tff.apps.monailabel.quiet import keep_logs_quiet
 from monai_tff.apps.monailabel.settings import read_token
 from monai_tff.errors import ConfigError
 
@@ -49,7 +49,7 @@ def run_server(studies: Path, host: str, port: int, conf: dict[str, Any], say: C
             "--token-file, or listen at 127.0.0.1."
         )
     server_socket = _bound(host, port)
-    with contextlib.closing(server_socket):
+    with contextlib.closing(server_socket), _interrupted_by_sigterm():
         _quiet_logs()
         with _loaded(studies, conf) as app:
             from monailabel.app import app as served
@@ -66,7 +66,7 @@ def run_server(studies: Path, host: str, port: int, conf: dict[str, Any], say: C
 
 
 @contextlib.contextmanager
-def _loaded(studies: Path, conf: dict[str, Any]) -> Any:
+def _loaded(studies: Path, conf: dict[str, Any]) -> Iterator[Any]:
     """MONAI Label's app, in the same process; its own start would make folders beside our code."""
     with contextlib.redirect_stdout(io.StringIO()):  # it prints origins that it then does not let in
         import monailabel.app  # noqa: F401
@@ -92,6 +92,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         server_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         server_socket.bind((host, port))
+        server_socket.listen()  # while the bundles load, no other process can take the port
     except (OSError, OverflowError) as error:
         server_socket.close()
         raise ConfigError(
@@ -125,14 +126,19 @@ class _TellingServer(uvicorn.Server):
             self._tell()
 
 
-def _run(server: uvicorn.Server, server_socket: socket.socket) -> None:
-    """Runs until a signal; uvicorn raises it once more when it has stopped, which here means no failure."""
+@contextlib.contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Lets SIGTERM mean what Ctrl-C means, so that what is on the disk is removed then, too."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        server.run(sockets=[server_socket])
-    except KeyboardInterrupt:
-        pass
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
-    if not server.started:
-        logger.error("the server did not start")
+
+
+def _run(server: uvicorn.Server, server_socket: socket.socket) -> None:
+    """Runs until a signal; uvicorn raises it once more when it has stopped, which here means no failure."""
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[server_socket])
+        if not server.started:
+            raise RuntimeError("the server did not start")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,20 +17,23 @@ from typing import Any
 import pytest
 import requests
 
+from monai_tff.apps.monailabel import scan_task
+from monai_tff.apps.monailabel import server as server_module
+from monai_tff.apps.monailabel.settings import ServerSettings
+from monai_tff.errors import ConfigError
 from tests.apps.monailabel.conftest import Server, snapshot
 from tests.conftest import run_python
 
 MAIN = Path(__file__).parents[3] / "monai_tff" / "apps" / "monailabel" / "main.py"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_start_and_stop(start: Callable[..., Any], bundles: dict[str, Path], studies: Path, number: int) -> None:
+def test_start_and_stop(start: Callable[..., Any], bundles: dict[str, Path], studies: Path) -> None:
     before = snapshot(studies)
     package = snapshot(MAIN.parent)
     server = start(bundles["sex"], "--studies", studies)
     assert f'{server.url}/infer/MODEL?image=IMAGE"' in server.output()
     assert server.ask("GET", "/info").status_code == 200
-    assert server.stop(number) == 0
+    assert server.stop(signal.SIGINT) == 0  # Ctrl-C
     assert server.output().rstrip().endswith("stopped")
     assert "Traceback" not in server.output()
     with pytest.raises(requests.exceptions.ConnectionError):
@@ -62,6 +66,8 @@ def test_stopped_at_work_and_started_again_at_the_same_port(
     assert first.stop() == 0
     waiting.join()
     assert statuses == [503]
+    assert first.output().rstrip().endswith("stopped")
+    assert "Traceback" not in first.output()
     assert list(first.temporary.glob("*")) == []
     words = [sys.executable, "-m", "monai_tff", "serve", str(bundles["sex"]), "--studies", str(studies), "--port", port]
     second = Server(words, first.log.parent)
@@ -71,28 +77,58 @@ def test_stopped_at_work_and_started_again_at_the_same_port(
     assert second.stop() == 0
 
 
-def serve(*arguments: object, folder: Path, token: str | None = None) -> tuple[int, str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MONAI_TFF_TOKEN", raising=False)
-        if token is not None:
-            patch.setenv("MONAI_TFF_TOKEN", token)
-        result = run_python("-m", "monai_tff", "serve", *map(str, arguments), folder=folder)
+def test_stopped_while_it_loads(exports: Callable[[str], Any], studies: Path, tmp_path: Path) -> None:
+    """A bundle that is unpacked by then does not stay on the disk."""
+    words = [sys.executable, "-m", "monai_tff", "serve", str(exports("site").archive), "--studies", str(studies)]
+    server = Server([*words, "--port", "0"], tmp_path)
+    while not list(server.temporary.glob("monai_tff_*")):
+        assert server.process.poll() is None, server.output()
+        time.sleep(0.01)
+    assert server.stop() == 130
+    assert list(server.temporary.glob("monai_tff_*")) == []
+    assert server.output().strip() == "interrupted"
+
+
+def serve(*arguments: object, folder: Path) -> tuple[int, str]:
+    result = run_python("-m", "monai_tff", "serve", *map(str, arguments), folder=folder)
     return result.returncode, result.stderr.strip().splitlines()[-1]
 
 
-def test_it_does_not_start_where_it_must_not(bundles: dict[str, Path], studies: Path, tmp_path: Path) -> None:
-    ours = (bundles["sex"], "--studies", studies)
-    code, line = serve(*ours, "--host", "0.0.0.0", folder=tmp_path)
-    assert [code, line.startswith("error: --host 0.0.0.0: others may reach this address")] == [1, True]
-    code, line = serve(*ours, "--host", "0.0.0.0", folder=tmp_path, token="short")
-    assert [code, line.startswith("error: MONAI_TFF_TOKEN: the token has 5 characters, expected 16")] == [1, True]
+@pytest.mark.parametrize(
+    ("host", "token", "sentence"),
+    [
+        ("0.0.0.0", None, "--host 0.0.0.0: others may reach this address"),
+        ("example.org", None, "--host example.org: others may reach"),
+        ("0.0.0.0", "short", "MONAI_TFF_TOKEN: the token has 5 characters, expected 16"),
+        ("127.0.0.1", None, "--host 127.0.0.1 --port {port}: cannot be listened at"),
+        ("127.0.0.1", "a-token-of-26-characters-1", "--host 127.0.0.1 --port {port}: cannot be listened at"),
+    ],
+)
+def test_it_does_not_start_where_it_must_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, token: str | None, sentence: str
+) -> None:
+    """The port is that of a server whose bundles load: it is taken already."""
+    monkeypatch.delenv("MONAI_TFF_TOKEN", raising=False)
+    if token is not None:
+        monkeypatch.setenv("MONAI_TFF_TOKEN", token)
+    with server_module._bound("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match="^" + re.escape(sentence.format(port=port))):
+            server_module.run_server(tmp_path, host, port, {"bundle": "a"})
+
+
+def test_a_folder_of_scans_that_is_not_there(bundles: dict[str, Path], tmp_path: Path) -> None:
     code, line = serve(bundles["sex"], "--studies", tmp_path / "nothing", folder=tmp_path)
     assert [code, "there is no such folder, expected one with 4D NIfTI scans" in line] == [1, True]
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        code, line = serve(*ours, "--port", taken.getsockname()[1], folder=tmp_path)
-    assert [code, "cannot be listened at" in line] == [1, True]
+
+
+@pytest.mark.parametrize("content", [None, "[1]", "{"])
+def test_metadata_that_cannot_be_read(bundles: dict[str, Path], tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "metadata.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r"metadata\.json: cannot be read .*, expected the metadata of a bundle"):
+        scan_task._metadata(path)
 
 
 def test_a_bundle_that_would_run_code_is_refused(bundles: dict[str, Path], studies: Path, tmp_path: Path) -> None:
@@ -145,16 +181,11 @@ def test_monai_labels_own_command(bundles: dict[str, Path], studies: Path, image
     ],
 )
 def test_settings_that_are_refused(conf: dict[str, str], sentence: str) -> None:
-    from monai_tff.apps.monailabel.settings import ServerSettings
-    from monai_tff.errors import ConfigError
-
     with pytest.raises(ConfigError, match="^" + sentence):
         ServerSettings.from_conf(conf)
 
 
 def test_settings_that_are_text(tmp_path: Path) -> None:
-    from monai_tff.apps.monailabel.settings import ServerSettings
-
     (tmp_path / "token").write_text("  0123456789abcdef\n")
     conf = {"bundles": "a, b", "bundle": "c", "trust": "True", "queue": "3", "token_file": str(tmp_path / "token")}
     found = ServerSettings.from_conf(conf)
