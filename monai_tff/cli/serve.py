@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from monai_tff.apps.monailabel.settings import ServerSettings
+
 
 def serve(
     bundles: Annotated[list[Path], typer.Argument(help="Bundles (folders or .zip files) or run folders.")],
@@ -17,8 +19,12 @@ def serve(
         Path | None,
         typer.Option(help="File with the token that callers must show; default: the variable MONAI_TFF_TOKEN."),
     ] = None,
-    max_upload_mb: Annotated[int, typer.Option(min=1, help="Most megabytes in one request.")] = 2048,
-    queue: Annotated[int, typer.Option(min=1, help="Requests that run or wait at once; more are told to wait.")] = 16,
+    max_upload_mb: Annotated[
+        int, typer.Option(min=1, help="Most megabytes in one request.")
+    ] = ServerSettings.max_upload_mb,
+    queue: Annotated[
+        int, typer.Option(min=1, help="Requests that run or wait at once; more are told to wait.")
+    ] = ServerSettings.queue,
     trust: Annotated[
         bool, typer.Option("--trust", help="Skip the check that a bundle does nothing but predict; for your own only.")
     ] = False,

@@ -142,16 +142,17 @@ class TFFApp(MONAILabelApp):
         result: dict[str, Any] = {"file": file, "params": answer}
         if request.get("save_label") and not uploaded:
             tag = request.get("label_tag") or task.name
-            result |= {"label": self._save(name, file, answer, tag), "tag": tag}
+            result |= {"label": self._save(request, file, answer, tag), "tag": tag}
         return result
 
-    def _save(self, name: str, file: str | None, answer: dict[str, Any], tag: str) -> str:
+    def _save(self, request: dict[str, Any], file: str | None, answer: dict[str, Any], tag: str) -> str:
         if file is not None:
-            return self.scans.save_label(name, file, tag, {})
-        with tempfile.NamedTemporaryFile("w", suffix=".json", encoding="utf-8") as written:
+            return self.scans.save_label(request["image"], file, tag, {})
+        folder = request.get("result_folder")
+        with tempfile.NamedTemporaryFile("w", suffix=".json", dir=folder, encoding="utf-8") as written:
             json.dump(answer, written, indent=4)
             written.flush()
-            return self.scans.save_label(name, written.name, tag, {})
+            return self.scans.save_label(request["image"], written.name, tag, {})
 
     def on_init_complete(self) -> None:
         """Puts our endpoints and our guard in the place of MONAI Label's, before the first request is answered."""

@@ -27,8 +27,8 @@ from monai_tff.apps.monailabel.work_queue import WorkQueue
 if TYPE_CHECKING:
     from monai_tff.apps.monailabel.app import TFFApp
 
-REMEMBERED = 10
-"""Batches whose results can still be asked for."""
+REMEMBERED = 2
+"""Batches whose results can still be asked for; those of thousands of scans take a hundred megabytes and more."""
 
 
 class BatchEndpoints:
