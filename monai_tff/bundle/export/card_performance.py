@@ -41,12 +41,13 @@ SECTION_NAMES = ("training", "validation", "test")
 OVERLAPS = ("none", "none (by content)", "yes", "unknown")
 
 
-def performance_section(run: Path, target: Target | None) -> str:
+def performance_section(run: Path, target: Target | None, threshold: float = 0.5) -> str:
     """Writes the section `Performance`.
 
     Args:
         run: the run folder.
         target: what is predicted, None for a reconstruction.
+        threshold: of the bundle's contract, which may have been set after the evaluation.
 
     Returns:
         Markdown without the heading.
@@ -63,8 +64,19 @@ def performance_section(run: Path, target: Target | None) -> str:
         warnings = [str(sentence) for sentence in report.get("warnings", ())]
         overlap = report.get("pretraining_overlap")
         known = overlap if overlap in OVERLAPS else "unknown"
-        parts.append(bullets([*warnings, f"pretraining overlap: {known}"]))
+        parts.append(
+            bullets([*warnings, *_other_threshold(report, target, threshold), f"pretraining overlap: {known}"])
+        )
     return "\n\n".join([*parts, _baseline(run, target)])
+
+
+def _other_threshold(report: Mapping[str, Any], target: Target, threshold: float) -> list[str]:
+    evaluated = report.get("threshold")
+    if target.kind != "binary" or not isinstance(evaluated, (int, float)) or evaluated == threshold:
+        return []
+    return [
+        f"Accuracies, sensitivity and specificity are for the threshold {evaluated:g}; the bundle's is {threshold:g}"
+    ]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -55,7 +55,7 @@ def run_sections(facts: RunFacts, cohort_name: str | None) -> dict[str, str]:
     return {
         "Data": data_section(datalist, facts.split, facts.lineage, facts.contract.target, cohort_name),
         "Training configuration": training_section(facts.train, facts.checkpoint, facts.versions, facts.contract),
-        "Performance": performance_section(facts.folder, facts.contract.target),
+        "Performance": performance_section(facts.folder, facts.contract.target, facts.contract.threshold),
     }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from monai_tff.bundle import layout
 from monai_tff.bundle.export import Details
@@ -74,6 +75,18 @@ def test_ages_are_told_by_mean_and_deviation_alone(exports: Callable[[str], Any]
 
 def test_a_run_without_evaluation_says_so(tmp_path: Path) -> None:
     assert "The run was not evaluated when the bundle was exported" in performance_section(tmp_path, SEX)
+
+
+@pytest.mark.parametrize(("threshold", "told"), [(0.5, False), (0.7, True)])
+def test_numbers_for_another_threshold_say_so(threshold: float, told: bool, runs: Any, tmp_path: Path) -> None:
+    """A threshold may be set in the run's inference.yaml after the evaluation."""
+    shutil.copytree(runs.finetune, tmp_path / "run")
+    path = tmp_path / "run" / "configs" / "inference.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    config["contract"]["threshold"] = threshold
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    section = read_run(tmp_path / "run").sections["Performance"]
+    assert ("are for the threshold 0.5; the bundle's is 0.7" in section) == told
 
 
 def test_a_baseline_is_shown_where_there_is_one(runs: Any, tmp_path: Path) -> None:
