@@ -13,7 +13,7 @@ import pandas as pd
 from ignite.engine import Engine, Events
 
 from monai_tff.contract import Target
-from monai_tff.handlers.files import replaced_file
+from monai_tff.handlers.files import replaced_file, write_error
 from monai_tff.handlers.window_rows import WindowRows
 from monai_tff.metrics import SubjectResult, aggregate, evaluate_units, format_result, predicted_classes, score_columns
 
@@ -77,6 +77,13 @@ class PredictionsWriter:
         engine.add_event_handler(Events.COMPLETED, self)
 
     def _start(self, engine: Engine) -> None:
+        # Found now, before an hour of predictions: a file has the name of the folder, or of one above it.
+        try:
+            (self.output_dir / "metrics.json").lstat()
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise write_error(self.output_dir, error) from error
         self._rows.reset()
 
     def __call__(self, engine: Engine) -> None:

@@ -15,7 +15,7 @@ from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
 
 from monai_tff.contract import Target
-from monai_tff.errors import ContractError
+from monai_tff.errors import ConfigError, ContractError
 from monai_tff.handlers.predictions import PredictionsWriter
 
 SEX = Target("sex", "binary", ("F", "M"))
@@ -137,6 +137,19 @@ def test_scores_that_are_not_finite_leave_nothing(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"bold\.nii\.gz: the score of the window at frame 0 is nan"):
         _evaluate(_records(), PredictionsWriter(tmp_path, SEX), lambda outputs: outputs * float("nan"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("below", [".", "evaluation"])
+def test_a_file_in_place_of_the_folder_is_found_before_the_first_scan(below: str, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("notes")
+
+    def never(windows: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("a scan was predicted")
+
+    with pytest.raises(ConfigError, match=r"taken.*: could not be written \(Not a directory\)"):
+        _evaluate(_records(), PredictionsWriter(taken / below, SEX), never)
+    assert taken.read_text() == "notes"
 
 
 def test_a_second_evaluation_starts_anew(tmp_path: Path) -> None:
