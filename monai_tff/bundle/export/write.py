@@ -19,11 +19,15 @@ from monai_tff.bundle.export.details import Details, Exported, ExportSource
 from monai_tff.bundle.export.leaks import refuse_leaks
 from monai_tff.bundle.export.metadata import write_metadata
 from monai_tff.bundle.export.programs import write_programs
+from monai_tff.bundle.export.room import refuse_full_disk
 from monai_tff.bundle.export.weights import built_network, write_weights
 from monai_tff.bundle.lineage import write_content_hashes
 from monai_tff.bundle.verification import verify_bundle
 from monai_tff.errors import BundleError
 from monai_tff.handlers.files import replaced_file, write_error
+
+COPIES = 9
+"""Of the weights on the disk at once: four forms, the same in the zip file, and one while TorchScript is written."""
 
 Say = Callable[[str], None]
 
@@ -44,13 +48,14 @@ def write_bundle(
         Folder `<out>/<name>` and archive `<out>/<name>_v<version>.zip`.
 
     Raises:
-        BundleError: if there is something at the destination that may not be replaced, a program differs from the
-            network, or the bundle would tell something private.
+        BundleError: if there is something at the destination that may not be replaced, or no room, a program differs
+            from the network, or the bundle would tell something private.
         WeightsError: if the weights do not fit the network.
     """
     exported = Exported(out / details.name, out / f"{details.name}_v{details.version}.zip")
     _refuse_existing(exported, overwrite)
     with _temporary_folder(out, details.name) as temporary:
+        refuse_full_disk(out, source.state)
         folder = temporary / details.name
         folder.mkdir()
         say("writing configurations and the model card")
@@ -102,6 +107,17 @@ def _temporary_folder(out: Path, name: str) -> Iterator[Path]:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refuse_little_room(out: Path, source: ExportSource) -> None:
+    """Before the work that takes minutes: torch ends the process where the disk is full while it writes a program."""
+    needed = COPIES * sum(tensor.numel() * tensor.element_size() for tensor in source.state.values())
+    free = shutil.disk_usage(out).free
+    if free < needed:
+        raise BundleError(
+            f"{out}: has room for {free / 1e9:.1f} GB, expected {needed / 1e9:.1f} GB for the weights in four forms and "
+            "the zip file; make room, or choose another --out."
+        )
 
 
 def _move(new: Path, place: Path, temporary: Path) -> None:
