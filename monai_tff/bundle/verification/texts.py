@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +85,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         BundleError: for tags, anchors, aliases, directives, several documents, keys that are no text or stand there
             twice, numbers that are not finite or have more than 64 bits, deep nesting, or a file that is no YAML.
     """
-    text = read_text(path)
+    return deepcopy(_plain(read_text(path)))
+
+
+@functools.lru_cache(maxsize=4)  # several rules read a config, and YAML takes its time
+def _plain(text: str) -> dict[str, Any]:
     try:
         _check_events(text)
         loader = yaml.SafeLoader(text)

@@ -80,6 +80,15 @@ def test_plain_data_is_read_as_pyyaml_reads_it(
     assert read_yaml(path) == yaml.safe_load(text)
 
 
+def test_what_a_reader_changes_is_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("a: [1]\n")
+    read_yaml(path)["a"].append(2)
+    assert read_yaml(path) == {"a": [1]}
+    path.write_text("a: [3]\n")
+    assert read_yaml(path) == {"a": [3]}
+
+
 class WithoutAliases(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
