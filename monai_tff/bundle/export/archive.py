@@ -6,6 +6,8 @@ import shutil
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from monai_tff.bundle.export.saving import saving
+
 WEIGHTS = (".safetensors", ".pt", ".ts", ".pt2")
 """Files of numbers, which hardly get smaller."""
 
@@ -18,8 +20,11 @@ def write_archive(folder: Path, archive: Path) -> None:
     Args:
         folder: of the bundle.
         archive: zip file to write.
+
+    Raises:
+        BundleError: if the disk refuses.
     """
-    with zipfile.ZipFile(archive, "w") as packed:
+    with saving(archive), zipfile.ZipFile(archive, "w") as packed:
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = zipfile.ZipInfo(PurePosixPath(folder.name, path.relative_to(folder)).as_posix())
             entry.external_attr = _FILE_MODE

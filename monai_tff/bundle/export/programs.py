@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from monai_tff.bundle import layout
+from monai_tff.bundle.export.saving import saving
 from monai_tff.errors import BundleError
 from monai_tff.networks.base import IN_CHANNELS
 
@@ -36,7 +37,8 @@ def write_programs(folder: Path, network: Any, window_length: int) -> None:
         window_length: frames in a window, from the input contract.
 
     Raises:
-        BundleError: if a program gives other numbers than the network, or refuses a batch or a window.
+        BundleError: if a program gives other numbers than the network, or refuses a batch or a window; if the disk
+            refuses.
     """
     expected = {size: _output(network, network, size) for size in _sizes_to_prove(network, window_length)}
     example = _windows(network, EXAMPLE_SIZE, min(EXAMPLE_SIZE, _longest_window(network) or EXAMPLE_SIZE))
@@ -106,7 +108,8 @@ def _write_torchscript(path: Path, network: Any, example: torch.Tensor, metadata
         temporary = path.with_name("traced.ts")
         torch.jit.save(traced, str(temporary), _extra_files={layout.SCRIPT_METADATA: metadata})
     del traced
-    _without_debug_members(temporary, path)
+    with saving(path):
+        _without_debug_members(temporary, path)
     temporary.unlink()
 
 

@@ -13,6 +13,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_tff.bundle import layout
+from monai_tff.bundle.export.saving import saving
 from monai_tff.contract import InputContract
 from monai_tff.networks import load_finished
 
@@ -42,11 +43,16 @@ def write_weights(folder: Path, network: torch.nn.Module, contract: InputContrac
         folder: of the bundle.
         network: with its weights.
         contract: goes into the metadata of the safetensors file, as JSON.
+
+    Raises:
+        BundleError: if the disk refuses.
     """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     (folder / layout.SAFETENSORS).parent.mkdir(parents=True, exist_ok=True)
     metadata = {layout.CONTRACT_KEY: json.dumps(contract.to_dict())}
-    safetensors.torch.save_file(state, folder / layout.SAFETENSORS, metadata=metadata)
-    torch.save(state, folder / layout.STATE_DICT)
+    with saving(folder / layout.SAFETENSORS):
+        safetensors.torch.save_file(state, folder / layout.SAFETENSORS, metadata=metadata)
+    with saving(folder / layout.STATE_DICT):
+        torch.save(state, folder / layout.STATE_DICT)
     # safetensors lets nobody but its owner read a file
     shutil.copymode(folder / layout.STATE_DICT, folder / layout.SAFETENSORS)

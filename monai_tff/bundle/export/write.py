@@ -26,9 +26,6 @@ from monai_tff.bundle.verification import verify_bundle
 from monai_tff.errors import BundleError
 from monai_tff.handlers.files import replaced_file, write_error
 
-COPIES = 9
-"""Of the weights on the disk at once: four forms, the same in the zip file, and one while TorchScript is written."""
-
 Say = Callable[[str], None]
 
 
@@ -107,17 +104,6 @@ def _temporary_folder(out: Path, name: str) -> Iterator[Path]:
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _refuse_little_room(out: Path, source: ExportSource) -> None:
-    """Before the work that takes minutes: torch ends the process where the disk is full while it writes a program."""
-    needed = COPIES * sum(tensor.numel() * tensor.element_size() for tensor in source.state.values())
-    free = shutil.disk_usage(out).free
-    if free < needed:
-        raise BundleError(
-            f"{out}: has room for {free / 1e9:.1f} GB, expected {needed / 1e9:.1f} GB for the weights in four forms and "
-            "the zip file; make room, or choose another --out."
-        )
 
 
 def _move(new: Path, place: Path, temporary: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import yaml
 
 from monai_tff.bundle import layout
 from monai_tff.bundle.export import Details, export_run
-from monai_tff.errors import BundleError
+from monai_tff.errors import BundleError, UserError
 
 KINDS = ("sex", "age", "site", "reconstruction", "autoencoder")
 
@@ -143,6 +144,26 @@ def test_a_folder_that_is_no_bundle_is_never_replaced(runs: Any, tmp_path: Path)
     with pytest.raises(BundleError, match=r"finetune: exists and is no exported bundle .*another --name or --out"):
         export_run(run, tmp_path, Details("finetune"), overwrite=True, say=silent)
     assert files_of(run) == files_of(runs.autoencoder)
+
+
+@pytest.fixture
+def room(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No file may grow beyond so many bytes, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (request.param, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize(
+    ("room", "file"),
+    [(5_000, "train.yaml"), (200_000, "model.safetensors"), (2_000_000, r"small_v0\.1\.0\.zip")],
+    indirect=["room"],
+)
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(room: None, file: str, runs: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=rf"{file}: could not be written \(.*File too large.*expected room"):
+        export_run(runs.autoencoder, tmp_path, Details("small"), say=silent)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_is_left_where_something_private_was_said(runs: Any, tmp_path: Path) -> None:
