@@ -269,7 +269,9 @@ def test_weights_that_cannot_be_read(content: bytes, runs: Any, scan: Path, comm
     shutil.copytree(runs.finetune, tmp_path / "broken")
     weights = tmp_path / "broken" / "models" / "model.pt"
     weights.write_bytes(content)
-    assert_one_line(command("predict", tmp_path / "broken", scan), f"{weights}: cannot be read as a checkpoint")
+    assert_one_line(command("predict", tmp_path / "broken", scan), "models/model.pt: cannot be read as a zip archive")
+    untold = command("predict", tmp_path / "broken", scan, "--trust")
+    assert_one_line(untold, f"{weights}: cannot be read as a checkpoint")
 
 
 def test_weights_with_nan(runs: Any, scan: Path, command: Command, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_programs(
 ) -> None:
     result = torch_alone(exports(kind), test_scans[0])
     assert {"monai", "transformers", "monai_tff"} <= set(result.hidden)
-    assert result.loaded == []
+    assert set(result.loaded) <= {"coverage"}  # which measures the tests
     assert set(result.programs) == {"ts", "pt2"}
     for outputs in result.programs.values():
         assert_close(outputs, result.network, **TOLERANCE)
