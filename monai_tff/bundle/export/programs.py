@@ -5,16 +5,19 @@ Both note by themselves where the source code lies on the machine that makes the
 
 from __future__ import annotations
 
+import io
+import logging
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from monai_tff.bundle import layout
-from monai_tff.bundle.export.saving import saving
+from monai_tff.bundle.export.saving import saving, write_buffer
 from monai_tff.errors import BundleError
 from monai_tff.networks.base import IN_CHANNELS
 
@@ -105,15 +108,14 @@ def _write_torchscript(path: Path, network: Any, example: torch.Tensor, metadata
         # TorchScript is deprecated, and tracing warns of every size that it takes for a constant: both are proven below
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(network, example, check_trace=False)
-        temporary = path.with_name("traced.ts")
-        torch.jit.save(traced, str(temporary), _extra_files={layout.SCRIPT_METADATA: metadata})
+        buffer = io.BytesIO()
+        torch.jit.save(traced, buffer, _extra_files={layout.SCRIPT_METADATA: metadata})
     del traced
     with saving(path):
-        _without_debug_members(temporary, path)
-    temporary.unlink()
+        _without_debug_members(buffer, path)
 
 
-def _without_debug_members(source: Path, path: Path) -> None:
+def _without_debug_members(source: io.BytesIO, path: Path) -> None:
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(path, "w") as new:
         for member in old.infolist():
             if not member.filename.endswith(DEBUG_SUFFIX):
@@ -128,10 +130,28 @@ def _write_program(path: Path, network: Any, example: torch.Tensor) -> None:
     sizes: dict[int, Any] = {0: torch.export.Dim("batch")}
     if longest is None or longest > 1:
         sizes[5] = torch.export.Dim("frames", min=1, max=longest)
-    program = torch.export.export(network, (example,), dynamic_shapes=(sizes,))
+    with _without_remark_on_loss():
+        program = torch.export.export(network, (example,), dynamic_shapes=(sizes,))
     for node in _nodes(program.graph_module):
         node.meta.pop("stack_trace", None)
-    torch.export.save(program, path)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    write_buffer(path, buffer)
+
+
+@contextmanager
+def _without_remark_on_loss() -> Iterator[None]:
+    """torch.export reads every property of BERT, the loss too: transformers then remarks on one that is not used."""
+
+    def passes(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("`loss_type=None` was set in the config")
+
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(passes)
+    try:
+        yield
+    finally:
+        logger.removeFilter(passes)
 
 
 def _nodes(module: torch.nn.Module) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,20 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from monai_tff.errors import BundleError
+
+
+def write_buffer(path: Path, buffer: io.BytesIO) -> None:
+    """Writes what a library saved into memory: some of torch's own writers end the process where the disk refuses.
+
+    Args:
+        path: the file.
+        buffer: its bytes.
+
+    Raises:
+        BundleError: if it could not be written.
+    """
+    with saving(path):
+        path.write_bytes(buffer.getbuffer())
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_tff.bundle import layout
-from monai_tff.bundle.export.saving import saving
+from monai_tff.bundle.export.saving import saving, write_buffer
 from monai_tff.contract import InputContract
 from monai_tff.networks import load_finished
 
@@ -52,7 +53,8 @@ def write_weights(folder: Path, network: torch.nn.Module, contract: InputContrac
     metadata = {layout.CONTRACT_KEY: json.dumps(contract.to_dict())}
     with saving(folder / layout.SAFETENSORS):
         safetensors.torch.save_file(state, folder / layout.SAFETENSORS, metadata=metadata)
-    with saving(folder / layout.STATE_DICT):
-        torch.save(state, folder / layout.STATE_DICT)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_buffer(folder / layout.STATE_DICT, buffer)
     # safetensors lets nobody but its owner read a file
     shutil.copymode(folder / layout.STATE_DICT, folder / layout.SAFETENSORS)

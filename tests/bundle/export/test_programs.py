@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import resource
 import subprocess
 import sys
 import zipfile
@@ -13,7 +15,7 @@ import torch
 from torch import nn
 
 from monai_tff.bundle import layout
-from monai_tff.bundle.export.programs import write_programs
+from monai_tff.bundle.export.programs import _without_remark_on_loss, write_programs
 from monai_tff.errors import BundleError
 from monai_tff.networks import TFFAutoEncoder, TFFPredictor, TFFReconstructor
 
@@ -85,6 +87,37 @@ def test_programs_do_not_say_where_the_code_lay(written: tuple[Path, Any], name:
     with zipfile.ZipFile(written[0] / name) as archive:
         assert [m for m in archive.namelist() if any(path in archive.read(m) for path in here)] == []
         assert not any(member.endswith(".debug_pkl") for member in archive.namelist())
+
+
+@pytest.mark.parametrize("name", [layout.TORCHSCRIPT, layout.PROGRAM])
+def test_a_full_disk_is_a_sentence(name: str, written: tuple[Path, Any], tmp_path: Path) -> None:
+    """Some of torch's own writers end the whole process instead."""
+    folder, network = written
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    script, program = ((folder / file).stat().st_size for file in (layout.TORCHSCRIPT, layout.PROGRAM))
+    assert script < program
+    room = 20_000 if name == layout.TORCHSCRIPT else (script + program) // 2
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+    try:
+        with pytest.raises(BundleError, match=rf"{Path(name).name}: could not be written \(.*File too large"):
+            write_programs(with_metadata(tmp_path), network, 1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_only_the_remark_on_the_loss_is_held_back() -> None:
+    logger, records = logging.getLogger("transformers.modeling_utils"), list[str]()
+    handler = logging.Handler()
+    handler.emit = lambda record: records.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        with _without_remark_on_loss():
+            logger.warning("`loss_type=None` was set in the config but it is unrecognized.")
+            logger.warning("Something else.")
+        logger.warning("`loss_type=None` was set in the config, later.")
+    finally:
+        logger.removeHandler(handler)
+    assert records == ["Something else.", "`loss_type=None` was set in the config, later."]
 
 
 class OfTheWindow(nn.Module):
