@@ -38,4 +38,6 @@ def export_run(
         BundleError: for a folder that is no finished run, and as in `write_bundle`.
     """
     source = read_run(Path(run), inference_only=inference_only, cohort_name=details.cohort_name)
+    if source.warning is not None:
+        say(f"warning: {source.warning}")
     return write_bundle(source, Path(out), details, overwrite=overwrite, say=say)

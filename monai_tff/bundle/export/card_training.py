@@ -39,6 +39,7 @@ def training_section(
     checkpoint: Mapping[str, Any],
     versions: Mapping[str, str],
     contract: InputContract,
+    stopped: str | None = None,
 ) -> str:
     """Writes the section `Training configuration`.
 
@@ -47,6 +48,7 @@ def training_section(
         checkpoint: the best weights, and the epoch in which they were saved.
         versions: of the packages.
         contract: of the weights.
+        stopped: that the training ended before its last epoch, without a full stop; None where it did not.
 
     Returns:
         Markdown without the heading.
@@ -69,7 +71,8 @@ def training_section(
         "The weights are those of the epoch that did best on the validation section; the test section decided nothing. "
         "`configs/train.yaml`, where the bundle has it, is the whole configuration but for folders and devices."
     )
-    return f"{table(['', ''], rows)}\n\n{chosen}"
+    remark = "" if stopped is None else f"\n\nThe {stopped}."
+    return f"{table(['', ''], rows)}\n\n{chosen}{remark}"
 
 
 def _class_name(component: Any) -> str:

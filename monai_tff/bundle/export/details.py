@@ -15,7 +15,10 @@ from monai_tff.contract import InputContract
 from monai_tff.errors import BundleError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-VERSION = re.compile(r"\d+\.\d+\.\d+")
+VERSION = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}")
+LINES = ("changelog", "authors", "copyright", "description", "cohort_name")
+"""Attributes that are one line each: they stand in a list, a table or a sentence of the model card."""
+
 FOLDER_ADDRESS = re.compile(r"https://[A-Za-z0-9.:\[\]-]+(/[^\s?#@]*)?")
 """A user name, a password or a token in an address would be published with the bundle."""
 
@@ -34,6 +37,7 @@ class Details:
         cohort_name: what the cohort is called in public; None does not name it.
         data_license: text of `docs/data_license.txt`; None writes a short one.
         url: folder on a web server from which large files can be downloaded, `https://...`; None for no such place.
+        earlier: version -> its sentence, of the bundle that this one replaces.
 
     Example:
         >>> Details(name="hcp_sex_classification").version
@@ -49,6 +53,7 @@ class Details:
     cohort_name: str | None = None
     data_license: str | None = None
     url: str | None = None
+    earlier: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
@@ -58,6 +63,12 @@ class Details:
             )
         if not VERSION.fullmatch(self.version):
             raise BundleError(f"--version '{self.version}': expected three numbers such as 0.1.0; correct it.")
+        for name in LINES:
+            if len((getattr(self, name) or "").splitlines()) > 1:
+                option = name.replace("_", "-")
+                raise BundleError(f"--{option}: holds a line break, expected one line; give it without the break.")
+        if not self.changelog.strip():
+            raise BundleError("--changelog: is empty, expected a sentence on what is new in this version; give one.")
         if self.url is not None and not FOLDER_ADDRESS.fullmatch(self.url):
             raise BundleError(
                 "--url: the address that is given is of another form, expected that of a folder, "
@@ -83,6 +94,7 @@ class ExportSource:
         versions: package -> version that the weights were made with; what is missing is the tested version.
         lineage: what the weights have seen; None where it is not known.
         private: strings that must not be anywhere in the bundle.
+        warning: what is doubtful in the source, one sentence; None for nothing.
     """
 
     template: str
@@ -96,6 +108,7 @@ class ExportSource:
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     lineage: Sequence[Mapping[str, Any]] | None = None
     private: Private = dataclasses.field(default_factory=Private)
+    warning: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

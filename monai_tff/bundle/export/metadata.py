@@ -9,7 +9,7 @@ from typing import Any
 from monai_tff import __version__
 from monai_tff.bundle import layout
 from monai_tff.bundle.export.configs import template_folder
-from monai_tff.bundle.export.details import Details, ExportSource
+from monai_tff.bundle.export.details import VERSION, Details, ExportSource
 from monai_tff.bundle.run_folder import filled_metadata
 from monai_tff.contract import Target
 from monai_tff.handlers.files import replaced_file
@@ -33,7 +33,7 @@ def write_metadata(folder: Path, source: ExportSource, details: Details) -> dict
         The metadata.
     """
     metadata = filled_metadata(template_folder(source.template) / layout.METADATA, source.contract)
-    metadata |= {"name": details.name, "version": details.version, "changelog": {details.version: details.changelog}}
+    metadata |= {"name": details.name, "version": details.version, "changelog": _changelog(details)}
     metadata |= {key: _version(source, package, metadata[key]) for key, package in FRAMEWORK.items()}
     packages = metadata["required_packages_version"]
     # the configurations are those of the package that exports, whichever version has trained
@@ -47,6 +47,29 @@ def write_metadata(folder: Path, source: ExportSource, details: Details) -> dict
     with replaced_file(folder / layout.METADATA) as file:
         file.write((json.dumps(metadata, indent=4) + "\n").encode())
     return metadata
+
+
+def _changelog(details: Details) -> dict[str, str]:
+    """Every version's sentence, the oldest version first."""
+    entries = {**details.earlier, details.version: details.changelog}
+    return {version: entries[version] for version in sorted(entries, key=lambda text: [*map(int, text.split("."))])}
+
+
+def earlier_versions(folder: Path) -> tuple[str, dict[str, str]]:
+    """The version and the changelog of a bundle that may be replaced.
+
+    Args:
+        folder: of the bundle, or where there is none.
+
+    Returns:
+        The version, `unknown` if the metadata do not say it, and version -> its sentence.
+    """
+    try:
+        metadata = json.loads((folder / layout.METADATA).read_text(encoding="utf-8"))
+        entries = {key: str(text) for key, text in metadata["changelog"].items() if VERSION.fullmatch(key)}
+        return str(metadata["version"]), entries
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "unknown", {}  # a damaged bundle may be replaced too
 
 
 def _version(source: ExportSource, package: str, tested: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from monai_tff.bundle import layout
 from monai_tff.bundle.checks import check_config_files
 from monai_tff.bundle.export.card_data import PHASES
 from monai_tff.bundle.export.details import ExportSource
@@ -18,11 +19,11 @@ from monai_tff.bundle.export.sections import RunFacts, run_sections
 from monai_tff.bundle.lineage import read_lineage
 from monai_tff.bundle.run_folder import PACKAGES
 from monai_tff.contract import InputContract
-from monai_tff.errors import BundleError
+from monai_tff.errors import BundleError, WeightsError
 from monai_tff.networks.checkpoints import read_checkpoint, read_state_dict
 
 PREDICTION, RECONSTRUCTION = "tff_fmri_prediction", "tff_fmri_reconstruction"
-BEST = "models/model.pt"
+BEST, LAST = "models/model.pt", "models/last.pt"
 VERSIONS = "versions.json"
 VERSION = re.compile(r"\d+(\.\d+)*([ab.]|rc|post|dev|\d)*(\+[a-z]+\d*)?")
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -54,7 +55,8 @@ def read_run(run: Path, *, inference_only: bool = False, cohort_name: str | None
     contract = _contract(run, inference, checkpoint)
     lineage = read_lineage(run / BEST)
     versions, split = _versions(run)
-    facts = RunFacts(run, train, checkpoint, versions, split, lineage, contract)
+    stopped = _stopped(run, train)
+    facts = RunFacts(run, train, checkpoint, versions, split, lineage, contract, stopped)
     return ExportSource(
         template=PREDICTION if contract.target is not None else RECONSTRUCTION,
         contract=contract,
@@ -67,7 +69,20 @@ def read_run(run: Path, *, inference_only: bool = False, cohort_name: str | None
         versions=versions,
         lineage=lineage,
         private=private_strings(run, [inference, train, evaluate], lineage),
+        warning=stopped and f"{run}: {stopped}; the model card says so.",
     )
+
+
+def _stopped(run: Path, train: Mapping[str, Any]) -> str | None:
+    """That a training ended before its last epoch; None where it did not, or where nothing tells."""
+    try:
+        epoch = read_checkpoint(run / LAST).get("epoch")
+    except WeightsError:
+        return None  # the file is for resuming and need not be kept
+    epochs = train.get("max_epochs")
+    if not isinstance(epoch, int) or not isinstance(epochs, int) or epoch >= epochs:
+        return None
+    return f"training was stopped after epoch {epoch} of {epochs}"
 
 
 def _versions(run: Path) -> tuple[dict[str, str], str | None]:
@@ -87,6 +102,13 @@ def _versions(run: Path) -> tuple[dict[str, str], str | None]:
 
 
 def _check_folder(run: Path) -> None:
+    if run.is_file():
+        kind = "zip file" if run.suffix.lower() == ".zip" else "file"
+        raise BundleError(f"{run}: is a {kind}, expected the run folder of one phase; give the folder.")
+    if (run / layout.MANIFEST).is_file():
+        raise BundleError(
+            f"{run}: is an exported bundle already, expected a run folder; copy it, or export the run that it is of."
+        )
     if not run.is_dir():
         raise BundleError(f"{run}: there is no such folder, expected a run folder; check the path.")
     phases = [phase for phase in PHASES if (run / phase / BEST).is_file()]

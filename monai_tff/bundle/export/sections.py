@@ -27,6 +27,7 @@ class RunFacts:
         split: hash of its split, None where it is not known.
         lineage: what the weights have seen, None where that is not known.
         contract: of the weights.
+        stopped: that the training ended before its last epoch, None where it did not.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class RunFacts:
     split: str | None
     lineage: Sequence[Mapping[str, Any]] | None
     contract: InputContract
+    stopped: str | None = None
 
 
 def run_sections(facts: RunFacts, cohort_name: str | None) -> dict[str, str]:
@@ -54,7 +56,9 @@ def run_sections(facts: RunFacts, cohort_name: str | None) -> dict[str, str]:
     datalist = _datalist(facts.train, facts.split)
     return {
         "Data": data_section(datalist, facts.split, facts.lineage, facts.contract.target, cohort_name),
-        "Training configuration": training_section(facts.train, facts.checkpoint, facts.versions, facts.contract),
+        "Training configuration": training_section(
+            facts.train, facts.checkpoint, facts.versions, facts.contract, facts.stopped
+        ),
         "Performance": performance_section(facts.folder, facts.contract.target, facts.contract.threshold),
     }
 

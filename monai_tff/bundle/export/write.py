@@ -17,7 +17,7 @@ from monai_tff.bundle.export.card import write_card
 from monai_tff.bundle.export.configs import template_folder, write_configs
 from monai_tff.bundle.export.details import Details, Exported, ExportSource
 from monai_tff.bundle.export.leaks import refuse_leaks
-from monai_tff.bundle.export.metadata import write_metadata
+from monai_tff.bundle.export.metadata import earlier_versions, write_metadata
 from monai_tff.bundle.export.programs import write_programs
 from monai_tff.bundle.export.room import refuse_full_disk
 from monai_tff.bundle.export.weights import built_network, write_weights
@@ -51,6 +51,7 @@ def write_bundle(
     """
     exported = Exported(out / details.name, out / f"{details.name}_v{details.version}.zip")
     _refuse_existing(exported, overwrite)
+    details = dataclasses.replace(details, earlier=earlier_versions(exported.folder)[1])
     with _temporary_folder(out, details.name) as temporary:
         refuse_full_disk(out, source.state)
         folder = temporary / details.name
@@ -82,9 +83,11 @@ def _refuse_existing(exported: Exported, overwrite: bool) -> None:
     if overwrite:
         return
     if folder.exists():
+        version, _ = earlier_versions(folder)
         raise BundleError(
-            f"{folder}: exists already, expected no bundle of this name in any version; choose another --name or "
-            "--out, or replace it with --overwrite."
+            f"{folder}: exists already, expected no bundle of this name, but version {version} is there; "
+            "replace the folder with --overwrite (its changelog is carried on, zip files of other versions stay), or "
+            "choose another --name or --out."
         )
     if archive.exists():
         raise BundleError(

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
+from monai_tff.bundle import layout
 from monai_tff.bundle.export.run_source import read_run
 from monai_tff.errors import BundleError
 
@@ -67,6 +69,29 @@ def test_a_folder_that_is_no_run(runs: Any, tmp_path: Path) -> None:
         read_run(tmp_path)
     with pytest.raises(BundleError, match="there is no such folder"):
         read_run(tmp_path / "nowhere")
+
+
+def test_what_is_no_folder_of_a_run(tmp_path: Path) -> None:
+    for name, kind in (("small.zip", "a zip file"), ("model.pt", "a file")):
+        (tmp_path / name).write_bytes(b"PK")
+        with pytest.raises(BundleError, match=rf"{name}: is {kind}, expected the run folder"):
+            read_run(tmp_path / name)
+    (tmp_path / layout.MANIFEST).write_text("{}", encoding="utf-8")
+    with pytest.raises(BundleError, match=r"is an exported bundle already, .*copy it, or export the run"):
+        read_run(tmp_path)
+
+
+def test_a_training_that_was_stopped_is_told(runs: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs.finetune, run)
+    assert read_run(run).warning is None
+    last = torch.load(run / "models" / "last.pt", weights_only=True)
+    torch.save({**last, "epoch": 1}, run / "models" / "last.pt")
+    source, sentence = read_run(run), "training was stopped after epoch 1 of 2"
+    assert source.warning == f"{run}: {sentence}; the model card says so."
+    assert source.sections["Training configuration"].endswith(f"The {sentence}.")
+    (run / "models" / "last.pt").unlink()
+    assert read_run(run).warning is None
 
 
 def test_versions_say_versions_alone(runs: Any) -> None:

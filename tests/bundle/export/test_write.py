@@ -117,16 +117,20 @@ def test_what_is_there_is_replaced_only_on_demand(exports: Callable[[str], Any],
         copy = shutil.copytree if path.is_dir() else shutil.copy
         copy(path, tmp_path / path.name)
     (tmp_path / "tff_autoencoder" / "mine.txt").write_text("kept", encoding="utf-8")
-    details = Details("tff_autoencoder", version="1.2.0")
-    with pytest.raises(BundleError, match=r"exists already, expected no bundle of this name.*--overwrite"):
+    details = Details("tff_autoencoder", version="1.10.0", changelog="Better.")
+    with pytest.raises(BundleError, match=r"exists already, .* but version 1\.2\.0 is there; .*--overwrite"):
         export_run(runs.autoencoder, tmp_path, details, say=silent)
     assert (tmp_path / "tff_autoencoder" / "mine.txt").is_file()
     again = export_run(runs.autoencoder, tmp_path, details, overwrite=True, say=silent)
     assert not (tmp_path / "tff_autoencoder" / "mine.txt").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["tff_autoencoder", "tff_autoencoder_v1.2.0.zip"]
+    archives = ["tff_autoencoder_v1.10.0.zip", "tff_autoencoder_v1.2.0.zip"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tff_autoencoder", *archives]
+    changelog = json.loads((again.folder / layout.METADATA).read_text(encoding="utf-8"))["changelog"]
+    assert list(changelog.items()) == [("1.2.0", "First version."), ("1.10.0", "Better.")]
     # the same run gives the same bytes; but torch numbers the classes of TorchScript through the life of a process
     first, second = (layout.read_manifest(folder) for folder in (exports("autoencoder").folder, again.folder))
-    assert {name for name in first if first[name] != second[name]} <= {layout.TORCHSCRIPT}
+    of_the_version = {layout.METADATA, layout.MODEL_CARD, layout.TORCHSCRIPT}
+    assert {name for name in first if first[name] != second[name]} <= of_the_version
 
 
 def test_the_archive_of_a_version_is_not_replaced_unasked(runs: Any, tmp_path: Path) -> None:
@@ -191,6 +195,10 @@ def test_code_of_ones_own_leaves_only_for_inference(runs: Any, tmp_path: Path) -
         ({"name": "../small"}, r"--name '\.\./small': expected letters"),
         ({"name": ""}, "--name '': expected letters"),
         ({"name": "small", "version": "1"}, "--version '1': expected three numbers"),
+        ({"name": "small", "version": "01.0.0"}, "--version '01.0.0': expected three numbers"),
+        ({"name": "small", "changelog": " "}, "--changelog: is empty, expected a sentence"),
+        ({"name": "small", "description": "a\nb"}, "--description: holds a line break, expected one line"),
+        ({"name": "small", "cohort_name": "a\rb"}, "--cohort-name: holds a line break"),
         *(
             ({"name": "small", "url": url}, "--url: the address that is given is of another form")
             for url in (
