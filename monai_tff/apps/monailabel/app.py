@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import tempfile
 import threading
 import weakref
@@ -22,11 +23,15 @@ from monai_tff.apps.monailabel.routes import install
 from monai_tff.apps.monailabel.scan_folder import ScanFolder
 from monai_tff.apps.monailabel.scan_task import ScanTask
 from monai_tff.apps.monailabel.settings import ServerSettings
+from monai_tff.bundle.predictor import inference_config
 from monai_tff.bundle.verification import opened_bundle, refuse_unsafe
 from monai_tff.errors import ConfigError
 
 UPLOAD = "upload"
 """What a scan is called that came with the request."""
+
+REMOVALS = 10
+"""Times that a folder is removed when the server stops: a prediction that still runs may put a file in meanwhile."""
 
 
 class TFFApp(MONAILabelApp):
@@ -65,6 +70,7 @@ class TFFApp(MONAILabelApp):
         tasks: dict[str, InferTask] = {}
         for path in self.server_settings.bundles:
             folder = self._opened.enter_context(opened_bundle(path))
+            inference_config(folder)  # of a folder of several phases the check below would only say what it lacks
             if not self.server_settings.trust:
                 refuse_unsafe(folder)
             task = ScanTask(folder, self.server_settings.device)
@@ -93,7 +99,10 @@ class TFFApp(MONAILabelApp):
         with self._folders_lock:
             self.closed = True
         for folder in list(self._folders):
-            folder.cleanup()
+            for _ in range(REMOVALS):
+                folder.cleanup()
+                if not os.path.exists(folder.name):
+                    break
         self._opened.close()
 
     @property

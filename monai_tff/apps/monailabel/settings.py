@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ TOKEN_VARIABLE = "MONAI_TFF_TOKEN"
 """Environment variable that may hold the token."""
 
 SHORTEST_TOKEN = 16
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
 MEGABYTE = 1024**2
 KEYS = ("bundle", "bundles", "trust", "device", "queue", "max_upload_mb", "token_file")
 """Keys of `--conf`; all values may be text."""
@@ -84,7 +86,7 @@ def read_token(file: Path | None) -> str | None:
         The token, None where neither gives one.
 
     Raises:
-        ConfigError: for a file that cannot be read, or a token that is too short to be one.
+        ConfigError: for a file that cannot be read or that others have a right to, or a token too short to be one.
     """
     if file is None:
         source, text = TOKEN_VARIABLE, os.environ.get(TOKEN_VARIABLE)
@@ -93,9 +95,12 @@ def read_token(file: Path | None) -> str | None:
     else:
         source = str(file)
         try:
-            text = file.read_text(encoding="utf-8")
+            text = _private_text(file)
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file}: cannot be read ({error}), expected a file with the token in it.") from error
+            found = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise ConfigError(
+                f"{file}: cannot be read ({found}), expected a file with the token in it; check --token-file."
+            ) from error
     token = text.strip()
     if len(token) < SHORTEST_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(
@@ -103,6 +108,18 @@ def read_token(file: Path | None) -> str | None:
             "spaces; make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'."
         )
     return token
+
+
+def _private_text(file: Path) -> str:
+    """The text of a file that is its owner's alone; asked of the opened file, which nothing can replace meanwhile."""
+    with file.open(encoding="utf-8") as opened:
+        mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
+        if os.name == "posix" and mode & OTHERS:
+            raise ConfigError(
+                f"{file}: its mode is {mode:03o}, so others than its owner have a right to it, expected 600 for a file "
+                f"with a token; run chmod 600 {file}, and make a new token if others may have read this one."
+            )
+        return opened.read()
 
 
 def _yes(value: Any) -> bool:

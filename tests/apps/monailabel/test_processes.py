@@ -19,7 +19,8 @@ import requests
 
 from monai_tff.apps.monailabel import scan_task
 from monai_tff.apps.monailabel import server as server_module
-from monai_tff.apps.monailabel.settings import ServerSettings
+from monai_tff.apps.monailabel.app import TFFApp
+from monai_tff.apps.monailabel.settings import ServerSettings, read_token
 from monai_tff.errors import ConfigError
 from tests.apps.monailabel.conftest import Server, snapshot
 from tests.conftest import run_python
@@ -122,6 +123,12 @@ def test_a_folder_of_scans_that_is_not_there(bundles: dict[str, Path], tmp_path:
     assert [code, "there is no such folder, expected one with 4D NIfTI scans" in line] == [1, True]
 
 
+def test_a_run_of_several_phases(bundles: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(bundles["sex"], tmp_path / "run" / "finetune")
+    with pytest.raises(ConfigError, match=r"name one of its phases \(finetune\)"):
+        TFFApp("", str(tmp_path), {"bundle": str(tmp_path / "run")})
+
+
 @pytest.mark.parametrize("content", [None, "[1]", "{"])
 def test_metadata_that_cannot_be_read(bundles: dict[str, Path], tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "metadata.json"
@@ -177,7 +184,10 @@ def test_monai_labels_own_command(bundles: dict[str, Path], studies: Path, image
         ({"bundle": "a", "bundel": "b"}, "--conf bundel: there is no such key"),
         ({"bundle": "a", "trust": "maybe"}, "--conf trust: found 'maybe'"),
         ({"bundle": "a", "queue": "0"}, "--conf queue: found '0'"),
-        ({"bundle": "a", "token_file": "/nowhere"}, "/nowhere: cannot be read"),
+        (
+            {"bundle": "a", "token_file": "/nowhere"},
+            r"/nowhere: cannot be read \(No such file or directory\), expected a file with the token in it; check",
+        ),
     ],
 )
 def test_settings_that_are_refused(conf: dict[str, str], sentence: str) -> None:
@@ -185,8 +195,29 @@ def test_settings_that_are_refused(conf: dict[str, str], sentence: str) -> None:
         ServerSettings.from_conf(conf)
 
 
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o622, 0o610])
+def test_a_token_file_that_others_have_a_right_to(tmp_path: Path, mode: int) -> None:
+    file = tmp_path / "token"
+    file.write_text("0123456789abcdef")
+    file.chmod(mode)
+    with pytest.raises(ConfigError, match=f"token: its mode is {mode:o}, .* run chmod 600 {file}, ") as caught:
+        read_token(file)
+    assert "0123456789abcdef" not in str(caught.value)
+    file.chmod(0o600)
+    assert read_token(file) == "0123456789abcdef"
+
+
+def test_a_token_file_that_is_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_bytes(bytes(range(128, 160)))
+    file.chmod(0o600)
+    with pytest.raises(ConfigError, match=r"token: cannot be read \(it is no text\)"):
+        read_token(file)
+
+
 def test_settings_that_are_text(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("  0123456789abcdef\n")
+    (tmp_path / "token").chmod(0o600)
     conf = {"bundles": "a, b", "bundle": "c", "trust": "True", "queue": "3", "token_file": str(tmp_path / "token")}
     found = ServerSettings.from_conf(conf)
     assert [str(path) for path in found.bundles] == ["a", "b", "c"]
