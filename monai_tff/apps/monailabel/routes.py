@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
-from starlette.routing import Route
+from starlette.routing import Match, Route
 
 from monai_tff.apps.monailabel.batch import BatchEndpoints
 from monai_tff.apps.monailabel.guard import Guard
@@ -66,13 +66,18 @@ def routes(app: TFFApp, queue: WorkQueue) -> list[Route]:
     ]
     # MONAI Label's clients write some of them with a slash at the end
     listed = [Route(path + end, to, methods=methods) for path, to, methods in offered for end in ("", "/")]
-    return [*listed, Route("/{path:path}", _closed, methods=METHODS)]
 
+    async def closed(request: Request) -> JSONResponse:
+        matching = [route for route in listed if route.matches(request.scope)[0] is not Match.NONE]
+        allowed = sorted({method for route in matching for method in route.methods or ()})
+        if allowed:
+            sentence = f"This endpoint is asked with another method: {' or '.join(allowed)}."
+            raise RefusedError(405, sentence, {"Allow": ", ".join(allowed)})
+        raise RefusedError(
+            404, "There is no such endpoint here; this server offers /info, /datastore, /infer and /batch/infer."
+        )
 
-async def _closed(request: Request) -> JSONResponse:
-    raise RefusedError(
-        404, "There is no such endpoint here; this server offers /info, /datastore, /infer and /batch/infer."
-    )
+    return [*listed, Route("/{path:path}", closed, methods=METHODS)]
 
 
 async def _told(request: Request, error: Exception) -> JSONResponse:

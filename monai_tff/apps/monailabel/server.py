@@ -104,9 +104,12 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _tell(say: Callable[[str], None], server_socket: socket.socket, has_token: bool) -> None:
     host, port = server_socket.getsockname()[:2]
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    every = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host)  # these cannot be called
+    called = every or host
+    address = f"http://[{called}]:{port}" if ":" in called else f"http://{called}:{port}"
+    others = f" and at port {port} of every other address of this machine" if every else ""
     header = ' -H "Authorization: Bearer TOKEN"' if has_token else ""
-    say(f"listening at {address} (Ctrl-C stops)")
+    say(f"listening at {address}{others} (Ctrl-C stops)")
     say(f"  the models:  curl{header} {address}/info")
     say(f"  the images:  curl{header} {address}/datastore")
     say(f'  an answer:   curl{header} -X POST "{address}/infer/MODEL?image=IMAGE"')

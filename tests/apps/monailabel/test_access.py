@@ -32,13 +32,20 @@ CLOSED = [
     ),
     *(("GET", path) for path in ("/model/sex", "/model/info/sex", "/ohif/", "/proxy/dicom/x", "/session/1", "/train/")),
     *(("GET", path) for path in ("/datastore/dataset", "/activelearning/", "/scoring/", "/favicon.ico", "/redoc")),
-    *(("PUT", path) for path in ("/datastore/", "/datastore/image", "/datastore/label", "/datastore/image/info")),
-    *(("PUT", path) for path in ("/datastore/label/info", "/datastore/updatelabelinfo", "/session/", "/model/sex")),
-    *(("DELETE", path) for path in ("/datastore/", "/datastore/image", "/datastore/label", "/model/sex", "/train/")),
-    *(("POST", path) for path in ("/infer/wsi/sex", "/infer/wsi_v2/sex", "/info/", "/datastore/", "/batch/infer")),
-    *(("OPTIONS", path) for path in ("/info/", "/infer/sex")),
-    *(("GET", path) for path in ("/infer/sex", "/batch/infer/sex")),
+    *(("PUT", path) for path in ("/datastore/updatelabelinfo", "/session/", "/model/sex")),
+    *(("DELETE", path) for path in ("/model/sex", "/train/")),
+    *(("POST", path) for path in ("/infer/wsi/sex", "/infer/wsi_v2/sex")),
 ]
+OTHER_METHODS = {
+    **{(method, "/datastore/"): "GET, HEAD" for method in ("PUT", "DELETE", "POST")},
+    **{(method, "/datastore/image"): "GET, HEAD" for method in ("PUT", "DELETE")},
+    **{(method, "/datastore/label"): "GET, HEAD" for method in ("PUT", "DELETE")},
+    **{("PUT", path): "GET, HEAD" for path in ("/datastore/image/info", "/datastore/label/info")},
+    **{(method, "/info/"): "GET, HEAD" for method in ("POST", "OPTIONS")},
+    **{(method, "/infer/sex"): "POST" for method in ("GET", "OPTIONS")},
+    ("GET", "/batch/infer/sex"): "POST",
+    ("POST", "/batch/infer"): "DELETE, GET, HEAD",
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +53,9 @@ def guarded(start: Callable[..., Any], bundles: dict[str, Path], studies: Path, 
     """A server with a token, that listens at every address of the machine and has one place in its queue."""
     file = tmp_path_factory.mktemp("token") / "token"
     file.write_text(TOKEN + "\n")
+    file.chmod(0o600)
     server = start(bundles["sex"], "--studies", studies, "--token-file", file, "--host", "0.0.0.0", "--queue", 1)
-    server.url = server.url.replace("0.0.0.0", "127.0.0.1")
+    assert re.search(r"listening at http://127\.0\.0\.1:(\d+) and at port \1 of every other", server.output())
     yield server
     server.stop()
 
@@ -56,7 +64,7 @@ def name_of(case: Any) -> str:
     return " ".join(case)
 
 
-@pytest.mark.parametrize("case", [*OFFERED, *CLOSED], ids=name_of)
+@pytest.mark.parametrize("case", [*OFFERED, *CLOSED, *OTHER_METHODS], ids=name_of)
 def test_every_endpoint_wants_the_token(guarded: Any, case: tuple[str, str]) -> None:
     for headers in ({}, {"Authorization": f"Bearer {TOKEN}2"}, {"Authorization": f"Basic {TOKEN}"}):
         answer = guarded.ask(*case, headers=headers)
@@ -69,6 +77,15 @@ def test_what_is_not_offered(server: Any, guarded: Any, case: tuple[str, str]) -
     for answer in (server.ask(*case), guarded.ask(*case, headers=HEADERS)):
         assert answer.status_code == 404
         assert "no such endpoint" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("case", OTHER_METHODS, ids=name_of)
+def test_another_method_than_an_endpoint_has(server: Any, guarded: Any, case: tuple[str, str]) -> None:
+    allowed = OTHER_METHODS[case]
+    for answer in (server.ask(*case), guarded.ask(*case, headers=HEADERS)):
+        assert [answer.status_code, answer.headers["allow"]] == [405, allowed]
+        sentence = f"This endpoint is asked with another method: {allowed.replace(', ', ' or ')}."
+        assert answer.json() == {"detail": sentence}
 
 
 def test_no_route_is_forgotten(server: Any) -> None:
