@@ -68,6 +68,8 @@ class BatchEndpoints:
         return JSONResponse(batch.state())
 
     def _begin(self, asked: dict[str, Any]) -> Batch:
+        if asked["save_label"]:
+            self.app.scans.refuse_unwritable(asked["label_tag"])
         with self._starting:
             if self._batches and self._batches[-1].running:
                 raise RefusedError(429, "A batch is running already; wait for it, or stop it with DELETE /batch/infer.")
@@ -76,7 +78,8 @@ class BatchEndpoints:
                 batch = Batch(self.app, self.queue, asked, stack.pop_all())
             self._batches.append(batch)
             batch.thread.start()
-            return batch
+        batch.counted.wait()
+        return batch
 
     def status(self, request: Request) -> Response:
         """`GET /batch/infer`: the last batch, with its results when it is done; `all=true` for the ones before, too."""
@@ -110,12 +113,14 @@ class Batch:
     Attributes:
         results: what was answered, by image.
         stopped: set it to end the batch after the scan that it is at.
+        counted: set when its images are known, or cannot be.
         ended: done when the batch has ended.
     """
 
     def __init__(self, app: TFFApp, queue: WorkQueue, asked: dict[str, Any], place: contextlib.ExitStack) -> None:
         self.results: dict[str, Any] = {}
         self.stopped = False
+        self.counted = threading.Event()
         self.ended: Future[None] = Future()
         self.thread = threading.Thread(target=self._run, args=(app, queue, place), name="batch", daemon=True)
         self._asked = asked
@@ -139,6 +144,7 @@ class Batch:
             try:
                 images = self._images(app)
                 self._total = len(images)
+                self.counted.set()
                 for image in images:
                     if self.stopped or app.closed:
                         break
@@ -146,6 +152,7 @@ class Batch:
                 self._status = "DONE" if len(self.results) == len(images) else "STOPPED"
             except Exception as error:
                 logger.error("batch %s: %s", self._number[:8], place_of(error))
+        self.counted.set()
         self._end = _now()
         self.ended.set_result(None)  # at the very last: whoever waits for it may start the next one
 

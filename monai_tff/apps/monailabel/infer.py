@@ -68,6 +68,8 @@ class InferEndpoint:
             try:
                 asked = {"model": task.name, "image": image, "result_folder": folder.name}
                 asked |= await self._from_form(request, image, Path(folder.name))
+                if asked.get("save_label"):
+                    await asyncio.to_thread(self.app.scans.refuse_unwritable, asked.get("label_tag", task.name))
                 result = await answer_of(self.queue, request, functools.partial(self.app.infer, asked))
                 response = _response(result, output, image)
             except BaseException:

@@ -11,6 +11,12 @@ from monai_tff.errors import ContractError, ScanError, user_error_in
 STOPPING = "The server is stopping."
 """What is said to those whose request the server gives up."""
 
+UNWRITABLE = (
+    "The server cannot write to labels/ in its folder of scans, so no answer could be saved; give it the right to, or "
+    "send save_label as false."
+)
+"""What is said where an answer is to be saved and cannot be."""
+
 _PATH = re.compile(r"(?<![\w.\-/])/(?:[^\s/:'\"]+/)+[^\s:'\",;)]*")
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from monailabel.interfaces.exception import (
     MONAILabelException,
 )
 
+from monai_tff.apps.monailabel.refusals import UNWRITABLE, RefusedError
 from monai_tff.data.bids_names import split_extension
 from monai_tff.data.find_scans import find_scans
 from monai_tff.errors import ScanError
@@ -230,6 +232,23 @@ class ScanFolder(Datastore):
         except (OSError, ValueError) as error:
             raise MONAILabelException(MONAILabelError.APP_ERROR, "The label could not be written.") from error
         return image_id
+
+    def refuse_unwritable(self, tag: str) -> None:
+        """Tries whether labels can be saved under a tag, and leaves nothing there.
+
+        Raises:
+            RefusedError: with the status 409 if they cannot.
+        """
+        place = self.folder / LABELS / tag
+        while not os.path.lexists(place):
+            place = place.parent
+        try:
+            if not self._is_inside(place):
+                raise OSError(f"{place} leads out of the folder")
+            with tempfile.TemporaryFile(dir=place):
+                return
+        except OSError as error:
+            raise RefusedError(409, UNWRITABLE) from error
 
     def _make_inside(self, folder: Path) -> None:
         """Makes a folder, step by step, so that no link on the way leads out."""

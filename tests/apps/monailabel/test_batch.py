@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ from starlette.testclient import TestClient
 from monai_tff.apps.monailabel import routes
 from monai_tff.apps.monailabel.app import TFFApp
 from monai_tff.apps.monailabel.guard import Guard
-from monai_tff.apps.monailabel.refusals import RefusedError
+from monai_tff.apps.monailabel.refusals import UNWRITABLE, RefusedError
 from monai_tff.apps.monailabel.work_queue import QueueFullError, WorkQueue
 
 TOKEN = "0123456789abcdef"
@@ -47,6 +50,12 @@ def held(studies: Path, bundles: dict[str, Path]) -> HeldApp:
 
 @pytest.fixture
 def client(held: HeldApp) -> Iterator[TestClient]:
+    with asking(held) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def asking(held: HeldApp) -> Iterator[TestClient]:
     """Asks the app's endpoints, without a process."""
     told = {kind: routes._told for kind in (RefusedError, QueueFullError, MONAILabelException)}
     guard = Middleware(Guard, token=TOKEN, max_bytes=10**6)
@@ -109,6 +118,62 @@ def test_a_batch_that_cannot_begin_says_so(client: TestClient, held: HeldApp, mo
     monkeypatch.setattr(held.scans, "list_images", lambda: 1 // 0)
     client.post("/batch/infer/sex")
     assert [ended(client)["status"], ended(client)["result"]] == ["ERROR", {}]
+
+
+def test_it_begins_with_the_number_of_its_images(client: TestClient, held: HeldApp) -> None:
+    begun = client.post("/batch/infer/sex", json={"save_label": False}).json()
+    total = len(held.scans.list_images())
+    assert [begun["status"], begun["details"]] == ["RUNNING", [f"0 of {total} images"]]
+
+
+@pytest.mark.parametrize("form", ["labels", "labels/full", "link"])
+def test_nothing_is_predicted_that_could_not_be_saved(
+    bundles: dict[str, Path], studies: Path, tmp_path: Path, form: str
+) -> None:
+    """Where labels would go stands a file, or a link that leads out: root may write in a read-only folder."""
+    scans = tmp_path / "scans"
+    shutil.copytree(studies / "sub-0001", scans / "sub-0001")
+    if form == "link":
+        (tmp_path / "elsewhere").mkdir()
+        (scans / "labels").symlink_to(tmp_path / "elsewhere")
+    else:
+        (scans / form).parent.mkdir(exist_ok=True)
+        (scans / form).touch()
+    held = HeldApp(scans, bundles["sex"])
+    held.go_on.set()
+    (image,) = held.scans.list_images()
+    before = sorted(tmp_path.rglob("*"))
+    with asking(held) as client:
+        answers = [
+            client.post("/batch/infer/sex", json={"label_tag": "full"}),
+            client.post(
+                "/infer/sex", params={"image": image}, data={"params": '{"save_label": true, "label_tag": "full"}'}
+            ),
+        ]
+        for answer in answers:
+            assert [answer.status_code, answer.json()] == [409, {"detail": UNWRITABLE}]
+        assert not held.begun.is_set()
+        assert sorted(tmp_path.rglob("*")) == before
+        results = client.post("/batch/infer/sex", params={"run_sync": "true"}, json={"save_label": False}).json()
+        assert results[image]["params"]["image"] == image
+
+
+def test_what_is_put_in_a_folder_while_it_is_removed(held: HeldApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prediction that still runs when the server stops may begin its file at any moment."""
+    folder = held.temporary_folder()
+    late = Path(folder.name) / "reconstruction.nii.gz"
+    rmdir, calls = os.rmdir, []
+
+    def rmdir_after_a_write(path: Any, **arguments: Any) -> None:
+        if not calls:
+            late.touch()
+        calls.append(path)
+        rmdir(path, **arguments)
+
+    monkeypatch.setattr(os, "rmdir", rmdir_after_a_write)
+    held.close()
+    assert len(calls) >= 2
+    assert not late.parent.exists()
 
 
 def test_scans_with_and_without_labels(client: TestClient, held: HeldApp, images: list[str]) -> None:
