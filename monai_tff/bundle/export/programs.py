@@ -107,7 +107,8 @@ def _write_torchscript(path: Path, network: Any, example: torch.Tensor, metadata
     with warnings.catch_warnings():
         # TorchScript is deprecated, and tracing warns of every size that it takes for a constant: both are proven below
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(network, example, check_trace=False)
+        with _without_remark_on_loss():
+            traced = torch.jit.trace(network, example, check_trace=False)
         buffer = io.BytesIO()
         torch.jit.save(traced, buffer, _extra_files={layout.SCRIPT_METADATA: metadata})
     del traced
@@ -141,7 +142,7 @@ def _write_program(path: Path, network: Any, example: torch.Tensor) -> None:
 
 @contextmanager
 def _without_remark_on_loss() -> Iterator[None]:
-    """torch.export reads every property of BERT, the loss too: transformers then remarks on one that is not used."""
+    """Tracing reads every property of BERT, the loss too: transformers then remarks on one that is not used."""
 
     def passes(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith("`loss_type=None` was set in the config")
