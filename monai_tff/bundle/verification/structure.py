@@ -48,6 +48,8 @@ def structure_findings(folder: Path) -> Iterator[Finding]:
     config = read_yaml(folder / layout.INFERENCE)
     template = _template_of(config)
     for key in [*template, *(key for key in config if key not in template)]:
+        if key not in config and template[key] == []:
+            continue  # a step that does nothing, which runs of earlier versions do not name
         if key not in config or key not in template:
             found = "is missing" if key not in config else "is no id of the shipped config"
             yield finding("structure", layout.INFERENCE, f"{shown(key)} {found}, expected the ids of the shipped one")

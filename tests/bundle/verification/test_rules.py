@@ -42,6 +42,15 @@ def test_a_run_folder_is_safe(name: str, runs: Any, finetuned: dict[str, Path]) 
     refuse_unsafe({"autoencoder": runs.autoencoder, "transformer": runs.transformer, **finetuned}[name])
 
 
+def test_a_run_of_a_version_without_a_step_that_does_nothing(finetuned: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(finetuned["sex"], tmp_path / "run")
+    edit(layout.INFERENCE, "finalize: []\n", "")(folder)
+    refuse_unsafe(folder)
+    edit(layout.INFERENCE, "stride: null\n", "")(folder)
+    with pytest.raises(BundleError, match="refers to 'stride', which is not in the config"):
+        refuse_unsafe(folder)
+
+
 def test_a_run_folder_is_no_export(finetuned: dict[str, Path]) -> None:
     found = verify_bundle(finetuned["sex"])
     assert {finding.rule for finding in found} == {"tree"}
