@@ -18,14 +18,12 @@ import torch
 
 from monai_tff.bundle import layout
 from monai_tff.bundle.export.saving import saving, write_buffer
+from monai_tff.bundle.verification.running import is_same_output
 from monai_tff.errors import BundleError
 from monai_tff.networks.base import IN_CHANNELS
 
 DEBUG_SUFFIX = ".debug_pkl"
 """End of the members of a TorchScript archive that name the source file of each line."""
-
-TOLERANCE = 1e-5
-"""Largest difference of a program's output, relative to the largest expected one (at least 1)."""
 
 EXAMPLE_SIZE = 2
 """Windows, and frames in each, that a program is made with and keeps: 1 would become a constant, more cost room."""
@@ -94,8 +92,8 @@ def _prove(
             raise BundleError(
                 f"{what} give the shape {list(found.shape)}, expected the network's {list(wanted.shape)}; {way_out}."
             )
-        difference = (found - wanted).abs().max().item()
-        if not difference <= TOLERANCE * max(1.0, wanted.abs().max().item()):
+        if not is_same_output(found, wanted):
+            difference = (found - wanted).abs().max().item()
             raise BundleError(
                 f"{what} differ from the network by up to {difference:.2g}, expected the same numbers; {way_out}."
             )
