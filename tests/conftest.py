@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,10 @@ from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
+
+# A shell that starts the tests in the background lets them ignore Ctrl-C, and so the commands that they interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Set before torch is imported: the tests' networks are too small to gain from threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
