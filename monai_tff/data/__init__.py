@@ -29,6 +29,7 @@ _HOMES = {
     "packed": ("PackedName", "open_packed", "verify_packed"),
     "packing": ("pack",),
     "prepare": ("PreparedScan", "prepare_scan", "prepare_scans"),
+    "process_share": ("EvaluationBatches", "EvaluationScans", "TrainingBatches"),
     "quality": ("check_datalist",),
     "split_plan": ("SplitPlan",),
     "simulate": ("PlantedEffect", "SimulationOptions", "simulate_cohort"),

@@ -21,11 +21,13 @@ class WindowIndex(NamedTuple):
         scan: index of the scan in the dataset.
         start: first frame of the window.
         seed: seed of whatever else is drawn for this window (augmentation).
+        filler: whether the window only stands in for an empty share of a batch, see `monai_tff.data.process_share`.
     """
 
     scan: int
     start: int
     seed: int
+    filler: bool = False
 
 
 class WindowDataset(CacheDataset):
@@ -73,13 +75,15 @@ class WindowDataset(CacheDataset):
         """Cuts one window.
 
         Returns:
-            The record with the window under `image`, its first frame under `window` and its seed under `seed`.
+            The record with the window under `image`, its first frame under `window`, its seed under `seed`, and under
+            `filler` whether it is none of the batch.
         """
         window = WindowIndex(*index)
         record = dict(self.scan(window.scan))
         record["image"] = record["image"].window(window.start, self.window_length)
         record["window"] = window.start
         record["seed"] = window.seed
+        record["filler"] = window.filler
         return record
 
 

@@ -1,5 +1,6 @@
 """What a phase feeds its network."""
 
 from monai_tff.engines.prepare_batch import PreparePrediction, PrepareReconstruction, PrepareScan, label_tensor
+from monai_tff.engines.training_network import training_network
 
-__all__ = ["PreparePrediction", "PrepareReconstruction", "PrepareScan", "label_tensor"]
+__all__ = ["PreparePrediction", "PrepareReconstruction", "PrepareScan", "label_tensor", "training_network"]

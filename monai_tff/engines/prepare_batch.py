@@ -60,7 +60,7 @@ class PrepareReconstruction(PrepareBatch):
         Returns:
             Input and target, float32 [B, 2, H, W, D, T] each.
         """
-        target = unpack_windows(batchdata["image"], device=device, non_blocking=non_blocking)
+        target = _windows(batchdata, device, non_blocking)
         return _augmented(target, batchdata, self.augmentation), target
 
 
@@ -98,8 +98,8 @@ class PreparePrediction(PrepareBatch):
         Returns:
             Input, float32 [B, 2, H, W, D, T], and labels, see `label_tensor`.
         """
-        images = unpack_windows(batchdata["image"], device=device, non_blocking=non_blocking)
-        labels = label_tensor(batchdata["label"], self.target, device, self.mean, self.std)
+        images = _windows(batchdata, device, non_blocking)
+        labels = label_tensor(batchdata["label"][: len(images)], self.target, device, self.mean, self.std)
         return _augmented(images, batchdata, self.augmentation), labels
 
 
@@ -127,12 +127,18 @@ class PrepareScan(PrepareBatch):
         return scans[0], None
 
 
+def _windows(batchdata: Mapping[str, Any], device: str | torch.device | None, non_blocking: bool) -> torch.Tensor:
+    """The windows of a batch, none if the only one is a filler."""
+    images = unpack_windows(batchdata["image"], device=device, non_blocking=non_blocking)
+    return images[:0] if any(batchdata.get("filler", ())) else images
+
+
 def _augmented(
     images: torch.Tensor,
     batchdata: Mapping[str, Any],
     augmentation: Callable[[torch.Tensor, int], torch.Tensor] | None,
 ) -> torch.Tensor:
-    if augmentation is None:
+    if augmentation is None or not len(images):
         return images
     augmented = [augmentation(image, seed) for image, seed in zip(images, batchdata["seed"], strict=True)]
     # frame-major memory, as unpacked: the network then folds frames into the batch without a copy

@@ -9,6 +9,7 @@ import torch
 from monai.inferers import Inferer
 
 from monai_tff.data.scan import CompactScan
+from monai_tff.inferers.precision import mixed_precision
 from monai_tff.transforms.temporal import window_starts
 
 
@@ -33,6 +34,7 @@ class TemporalInferer(Inferer):
         stride: frames between the starts of two windows; None for windows side by side. The last window always ends
             with the scan.
         frames_per_batch: frames encoded (and decoded) at once.
+        amp: compute in bfloat16 where that is safe, see `monai_tff.inferers.mixed_precision`.
 
     Example:
         >>> inferer = TemporalInferer(window_length=20)
@@ -40,11 +42,14 @@ class TemporalInferer(Inferer):
         [0, 20, 25]
     """
 
-    def __init__(self, window_length: int, stride: int | None = None, frames_per_batch: int = 20) -> None:
+    def __init__(
+        self, window_length: int, stride: int | None = None, frames_per_batch: int = 20, amp: bool = False
+    ) -> None:
         super().__init__()
         self.window_length = window_length
         self.stride = stride
         self.frames_per_batch = frames_per_batch
+        self.amp = amp
 
     def starts(self, num_frames: int) -> list[int]:
         """First frames of the windows of a scan of `num_frames` frames."""
@@ -67,12 +72,16 @@ class TemporalInferer(Inferer):
         network = plain_network(network)
         device = next(network.parameters()).device
         starts = self.starts(scan.num_frames)
+        with mixed_precision(device, self.amp):
+            return self._inferred(scan, network, device, starts)
+
+    def _inferred(self, scan: CompactScan, network: Any, device: torch.device, starts: list[int]) -> torch.Tensor:
         codes = torch.cat([network.encode_frames(frames) for frames in self._chunks(scan, device)], dim=1)
         if hasattr(network, "predict_codes"):
             per_batch = max(1, self.frames_per_batch // self.window_length)
             windows = [codes[:, start : start + self.window_length] for start in starts]
             batches = [torch.cat(windows[i : i + per_batch]) for i in range(0, len(windows), per_batch)]
-            return torch.cat([network.predict_codes(batch) for batch in batches])
+            return torch.cat([network.predict_codes(batch) for batch in batches]).float()
         return self._reconstructed(network, codes, starts, scan)
 
     def _chunks(self, scan: CompactScan, device: torch.device) -> Iterator[torch.Tensor]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
 from monai_tff.errors import ContractError
 from monai_tff.networks.blocks import BottleneckIn, BottleneckOut, FrameDecoder, FrameEncoder, stage_sizes
+from monai_tff.networks.frame_passes import in_passes
 from monai_tff.networks.transformer import TemporalTransformer
 
 IN_CHANNELS = 2
@@ -25,7 +26,14 @@ def _inside_a_graph() -> bool:
 
 
 class FrameCoder(nn.Module):
-    """What the three networks share: frames of a window to codes."""
+    """What the three networks share: frames of a window to codes.
+
+    Attributes:
+        checkpoint_activations: whether encoder and decoder compute their activations again in the backward pass
+            instead of keeping them; the numbers are the same.
+    """
+
+    checkpoint_activations = False
 
     def __init__(
         self, spatial_size: Sequence[int], hidden_size: int, dropout: float, code_normalisation: bool = False
@@ -59,8 +67,11 @@ class FrameCoder(nn.Module):
         self._check_image(image)
         batch_size = image.shape[0]
         frames = image.permute(0, 5, 1, 2, 3, 4).reshape(-1, IN_CHANNELS, *self.spatial_size)
-        codes = self.code_norm(self.bottleneck_in(self.encoder(frames)))
+        codes = self.code_norm(self.bottleneck_in(self._in_passes(self.encoder, frames)))
         return codes.reshape(batch_size, -1, self.hidden_size)
+
+    def _in_passes(self, work: Callable[[torch.Tensor], torch.Tensor], frames: torch.Tensor) -> torch.Tensor:
+        return in_passes(work, frames, math.prod(self.spatial_size), self.checkpoint_activations and self.training)
 
     def _check_image(self, image: torch.Tensor) -> None:
         if _inside_a_graph():
@@ -118,7 +129,8 @@ class FrameDecoding(FrameCoder):
         """
         self._check_codes(tokens)
         batch_size = tokens.shape[0]
-        frames = self.decoder(self.bottleneck_out(tokens.reshape(-1, self.hidden_size)))
+        features = self.bottleneck_out(tokens.reshape(-1, self.hidden_size))
+        frames = self._in_passes(self.decoder, features)
         return frames.reshape(batch_size, -1, 1, *self.spatial_size).permute(0, 2, 3, 4, 5, 1)
 
     def reconstruct_codes(self, codes: torch.Tensor) -> torch.Tensor:

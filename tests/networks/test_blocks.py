@@ -109,7 +109,7 @@ def test_frame_convolution_is_the_plain_one(channels, stride):
     features = torch.randn(2, channels, 7, 8, 9, requires_grad=True)
     found = convolution(features)
     wanted = functional.conv3d(features, convolution.weight, convolution.bias, stride=stride, padding=1)
-    assert found.is_contiguous()
+    assert found.is_contiguous(memory_format=torch.channels_last_3d)
     torch.testing.assert_close(found, wanted)
     gradients = [torch.autograd.grad(output.square().sum(), features)[0] for output in (found, wanted)]
     torch.testing.assert_close(*gradients)
