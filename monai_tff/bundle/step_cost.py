@@ -1,4 +1,4 @@
-"""What a training step costs on this machine: measured for a frame, or a few small ones, and extrapolated."""
+"""What a training step costs on this machine: measured for a few frames and extrapolated."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class StepCost:
 def measure_step(network: nn.Module, device: torch.device) -> StepCost:
     """Measures forward pass, backward pass and optimiser of a network.
 
-    The window measured has one frame, or up to eight where they are small.
+    The window measured has two frames, or up to eight where they are small.
 
     Args:
         network: one of the TFF networks; it is moved to the device.
@@ -74,12 +74,13 @@ def measure_step(network: nn.Module, device: torch.device) -> StepCost:
     """
     network = network.to(device).train()
     grid: Any = network.spatial_size
-    frames = max(1, min(MOST_FRAMES, MEASURED_VOXELS // math.prod(grid)))
+    # torch's convolutions of a single frame do not use the fast kernels
+    frames = max(2, min(MOST_FRAMES, MEASURED_VOXELS // math.prod(grid)))
     images = [torch.randn(1, 2, *grid, count, device=device) for count in (frames, frames + 1)]
     fewer, more = (_kept_bytes(network, image) for image in images)
     optimizer = torch.optim.AdamW([p for p in network.parameters() if p.requires_grad])
-    passes = _fastest(lambda: network(images[0]).square().mean().backward(), device, small=frames > 1)
-    step = _fastest(optimizer.step, device, small=frames > 1)
+    passes = _fastest(lambda: network(images[0]).square().mean().backward(), device, small=frames > 2)
+    step = _fastest(optimizer.step, device, small=frames > 2)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return StepCost(
         seconds_per_step=step,

@@ -12,6 +12,9 @@ from monai_tff.data.scan import CompactScan
 from monai_tff.inferers.precision import mixed_precision
 from monai_tff.transforms.temporal import window_starts
 
+CODES_PER_BATCH = 512
+"""Frame codes that the transformer takes at once: it reads 400 MB of weights each time, and codes are small."""
+
 
 def plain_network(network: Any) -> Any:
     """The network itself, without the wrappers of distributed training and torch.compile."""
@@ -78,7 +81,7 @@ class TemporalInferer(Inferer):
     def _inferred(self, scan: CompactScan, network: Any, device: torch.device, starts: list[int]) -> torch.Tensor:
         codes = torch.cat([network.encode_frames(frames) for frames in self._chunks(scan, device)], dim=1)
         if hasattr(network, "predict_codes"):
-            per_batch = max(1, self.frames_per_batch // self.window_length)
+            per_batch = max(1, CODES_PER_BATCH // self.window_length)
             windows = [codes[:, start : start + self.window_length] for start in starts]
             batches = [torch.cat(windows[i : i + per_batch]) for i in range(0, len(windows), per_batch)]
             return torch.cat([network.predict_codes(batch) for batch in batches]).float()
