@@ -144,7 +144,7 @@ def test_bundle_has_the_documents_of_the_model_zoo(bundle: Path):
 def layer_keys() -> dict[str, set[str]]:
     """Keys by kind of layer, from the table in configs/README.md."""
     rows = re.findall(
-        r"^\| (\w+) \| .*? \| (`.*`) \|$", (ROOT / "configs" / "README.md").read_text("utf-8"), re.MULTILINE
+        r"^\| ([\w ]+) \| .*? \| (`.*`) \|$", (ROOT / "configs" / "README.md").read_text("utf-8"), re.MULTILINE
     )
     return {kind: set(re.findall(r"`([\w#]+)`", keys)) for kind, keys in rows}
 
@@ -155,6 +155,7 @@ def layer_keys() -> dict[str, set[str]]:
         ("phase", "bundles/*/configs/train_*.yaml"),
         ("dataset", "configs/datasets/*.yaml"),
         ("hardware", "configs/hardware/*.yaml"),
+        ("several processes", "bundles/*/configs/multi_gpu_*.yaml"),
         ("evaluate", "bundles/*/configs/evaluate.yaml"),
     ],
 )

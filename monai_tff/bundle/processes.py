@@ -1,4 +1,4 @@
-"""Several processes of one run: torchrun starts them, and each finds here its group and its device."""
+"""Several processes of one run: torchrun starts them, and each finds here its group and its GPU."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import torch.distributed as dist
 
 
 def open_process_group() -> None:
-    """Joins the processes that torchrun started: over NCCL on GPUs, else over gloo; one process stays alone."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    """Joins the processes that torchrun started; one process stays alone.
 
-
-def process_device() -> torch.device:
-    """The device of this process: the GPU of its number on this machine, or the CPU."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    They talk over NCCL about tensors on GPUs and over gloo about others. A process takes the GPU of its number on its
+    machine: `torch.device('cuda')` is that one from now on.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
