@@ -41,6 +41,7 @@ def commands(beginning: str) -> list[Any]:
         blocks = "\n".join(snippets(document, "bash")).replace("\\\n", " ").splitlines()
         spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
         for line in [*blocks, *(" ".join(span.split()) for span in spans)]:
+            line = re.sub(r"^torchrun( --\S+)* -m ", "python -m ", line)
             words = shlex.split(line.removeprefix(beginning)) if line.startswith(beginning) else []
             if len(words) > 1:  # a text may name a command without its arguments
                 found.append(pytest.param(document, words, id=f"{document.relative_to(ROOT)}: {line}"))
