@@ -11,7 +11,7 @@ from monai.bundle import ConfigParser
 SEPARATOR = "#"
 """Between the parts of an id, as the bundles write it; MONAI knows `::` too."""
 
-PATH_IDS = ("dataset_dir", "datalist", "initial_weights", "perceptual_weights", "packed_dir")
+PATH_IDS = ("dataset_dir", "datalist", "initial_weights", "perceptual_weights", "packed_dir", "codes_dir")
 """Ids whose relative paths are of the working folder; the run folder keeps them absolute."""
 
 

@@ -39,7 +39,8 @@ from monai_tff.handlers.files import replaced_file
 
 MAY_CHANGE = (
     *("dataset_dir", "datalist", "initial_weights", "device", "num_workers", "cache_rate", "cache_workers"),
-    *("packed_dir", "memory_map", "use_tensorboard", "process_group", "activation_checkpointing", "loss_interval"),
+    *("packed_dir", "memory_map", "codes_dir", "use_tensorboard", "process_group", "activation_checkpointing"),
+    "loss_interval",
 )
 """Ids that a continued run may set anew: they say where it runs, not what comes out."""
 

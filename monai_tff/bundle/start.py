@@ -6,6 +6,7 @@ import logging
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from torch import nn
 
@@ -49,20 +50,37 @@ def check_window(network: nn.Module, window_length: int) -> None:
         raise ConfigError(f"window_length is {window_length}, expected {wanted}; change one of the two.")
 
 
-def hand_over(network: nn.Module, initial_weights: str | None) -> None:
+def hand_over(network: nn.Module, initial_weights: str | None, frozen_encoder: bool = False) -> None:
     """Starts a phase from the weights of the one before, and says what was loaded, new and left out.
 
     Args:
         network: changed in place.
         initial_weights: checkpoint of the phase before; None leaves the random initial weights.
+        frozen_encoder: keep the encoder as it comes.
 
     Raises:
         WeightsError: if nothing fits, see `monai_tff.networks.load_pretrained`.
+        ConfigError: for a frozen encoder that has learned nothing.
     """
     if initial_weights is None:
+        if frozen_encoder:
+            raise _unlearned_encoder("initial_weights is null")
         print("initial weights: random")
         return
-    print(f"initial weights: {initial_weights}\n{load_pretrained(network, initial_weights)}")
+    report = load_pretrained(network, initial_weights)
+    print(f"initial weights: {initial_weights}\n{report}")
+    if frozen_encoder:
+        if any(name.startswith("encoder.") for name in report.new):
+            raise _unlearned_encoder(f"{initial_weights} has no encoder")
+        plain: Any = network
+        plain.freeze_encoder()
+
+
+def _unlearned_encoder(found: str) -> ConfigError:
+    return ConfigError(
+        f"frozen_encoder is true, but {found}: an encoder that has learned nothing would stay so; expected weights of "
+        "phase 1 or 2, set initial_weights to their model.pt."
+    )
 
 
 def _sentence_last(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

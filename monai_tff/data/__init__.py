@@ -18,6 +18,7 @@ _HOMES = {
     "cohorts": ("Cohort", "read_bids", "read_cohort"),
     "content": ("VoxelHash", "content_hash", "content_hashes"),
     "datalist": ("load_datalist", "load_records", "target_of", "write_datalist"),
+    "frame_codes": ("FrameCodes",),
     "frames": ("StoredFrames",),
     "grid": ("note_headers", "summarise_grid"),
     "header": ("ScanHeader", "read_header"),

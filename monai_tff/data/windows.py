@@ -11,6 +11,7 @@ import numpy as np
 from monai.data import CacheDataset
 from torch.utils.data import Sampler
 
+from monai_tff.data.frame_codes import FrameCodes
 from monai_tff.transforms.temporal import published_window_count, window_starts
 
 
@@ -30,6 +31,11 @@ class WindowIndex(NamedTuple):
     filler: bool = False
 
 
+def scan_name(record: Mapping[str, Any]) -> str:
+    """What a record's scan is called: its path in the datalist, or its file."""
+    return str(record.get("scan", record["image"]))
+
+
 class WindowDataset(CacheDataset):
     """MONAI's CacheDataset of compact scans, indexed by window.
 
@@ -44,6 +50,8 @@ class WindowDataset(CacheDataset):
         cache_rate: share of the scans that stays in memory.
         num_workers: threads that fill the cache.
         progress: show a progress bar while the cache fills.
+        codes: codes of the frames, which an item then has too; None without.
+        with_images: whether an item has the frames themselves; a training that needs the codes alone moves less.
     """
 
     def __init__(
@@ -54,6 +62,8 @@ class WindowDataset(CacheDataset):
         cache_rate: float = 1.0,
         num_workers: int | None = 1,
         progress: bool = True,
+        codes: FrameCodes | None = None,
+        with_images: bool = True,
     ) -> None:
         super().__init__(
             data=data,
@@ -64,6 +74,8 @@ class WindowDataset(CacheDataset):
             copy_cache=False,
         )
         self.window_length = window_length
+        self.codes = codes
+        self.with_images = with_images
 
     def scan(self, index: int) -> dict[str, Any]:
         """The whole record of one scan, its compact scan under `image`."""
@@ -75,12 +87,18 @@ class WindowDataset(CacheDataset):
         """Cuts one window.
 
         Returns:
-            The record with the window under `image`, its first frame under `window`, its seed under `seed`, and under
-            `filler` whether it is none of the batch.
+            The record with the window under `image`, its first frame under `window`, its seed under `seed`, under
+            `filler` whether it is none of the batch, and with `codes` those of its frames, float32
+            [window_length, hidden].
         """
         window = WindowIndex(*index)
         record = dict(self.scan(window.scan))
-        record["image"] = record["image"].window(window.start, self.window_length)
+        scan = record.pop("image")
+        if self.with_images:
+            record["image"] = scan.window(window.start, self.window_length)
+        if self.codes is not None:
+            name = scan_name(self.data[window.scan])
+            record["codes"] = self.codes.window(name, window.start, self.window_length)
         record["window"] = window.start
         record["seed"] = window.seed
         record["filler"] = window.filler
@@ -112,7 +130,7 @@ class RandomWindowSampler(Sampler):
         self.seed = seed
         self.epoch = 0
         self._frames = [dataset.scan(i)["image"].num_frames for i in range(len(dataset))]
-        self._names = [str(dataset.data[i].get("scan", dataset.data[i]["image"])) for i in range(len(dataset))]
+        self._names = [scan_name(dataset.data[i]) for i in range(len(dataset))]
         per_scan = [windows_per_scan or published_window_count(n, dataset.window_length) for n in self._frames]
         self._scans = [i for i, count in enumerate(per_scan) for _ in range(count)]
         self._subjects: dict[str, list[int]] | None = None

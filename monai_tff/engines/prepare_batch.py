@@ -1,4 +1,7 @@
-"""What each phase feeds its network: compact windows are unpacked and normalised on the device, labels follow."""
+"""What each phase feeds its network: compact windows are unpacked and normalised on the device, labels follow.
+
+Where a batch has codes of frames, they take the place of the windows at the network's input.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ def label_tensor(
 
 
 class PrepareReconstruction(PrepareBatch):
-    """Phases 1 and 2: the two-channel windows are input and target at once.
+    """Phases 1 and 2: the two-channel windows are the target, and they or the codes of their frames the input.
 
     Args:
         augmentation: called with a window [2, H, W, D, T] and its seed, gives the augmented input; the target stays
@@ -58,14 +61,16 @@ class PrepareReconstruction(PrepareBatch):
         """Unpacks a batch of windows.
 
         Returns:
-            Input and target, float32 [B, 2, H, W, D, T] each.
+            Input, float32 [B, 2, H, W, D, T] or codes [B, T, hidden], and target, float32 [B, 2, H, W, D, T].
         """
         target = _windows(batchdata, device, non_blocking)
+        if "codes" in batchdata:
+            return _codes(batchdata, device, non_blocking), target
         return _augmented(target, batchdata, self.augmentation), target
 
 
 class PreparePrediction(PrepareBatch):
-    """Phase 3: two-channel windows and the labels of their scans.
+    """Phase 3: two-channel windows, or the codes of their frames, and the labels of their scans.
 
     Args:
         target: what is predicted.
@@ -96,11 +101,14 @@ class PreparePrediction(PrepareBatch):
         """Unpacks a batch of windows.
 
         Returns:
-            Input, float32 [B, 2, H, W, D, T], and labels, see `label_tensor`.
+            Input, float32 [B, 2, H, W, D, T] or codes [B, T, hidden], and labels, see `label_tensor`.
         """
-        images = _windows(batchdata, device, non_blocking)
-        labels = label_tensor(batchdata["label"][: len(images)], self.target, device, self.mean, self.std)
-        return _augmented(images, batchdata, self.augmentation), labels
+        if "codes" in batchdata:
+            inputs = _codes(batchdata, device, non_blocking)
+        else:
+            inputs = _augmented(_windows(batchdata, device, non_blocking), batchdata, self.augmentation)
+        labels = label_tensor(batchdata["label"][: len(inputs)], self.target, device, self.mean, self.std)
+        return inputs, labels
 
 
 class PrepareScan(PrepareBatch):
@@ -129,8 +137,17 @@ class PrepareScan(PrepareBatch):
 
 def _windows(batchdata: Mapping[str, Any], device: str | torch.device | None, non_blocking: bool) -> torch.Tensor:
     """The windows of a batch, none if the only one is a filler."""
-    images = unpack_windows(batchdata["image"], device=device, non_blocking=non_blocking)
-    return images[:0] if any(batchdata.get("filler", ())) else images
+    return _without_filler(unpack_windows(batchdata["image"], device=device, non_blocking=non_blocking), batchdata)
+
+
+def _codes(batchdata: Mapping[str, Any], device: str | torch.device | None, non_blocking: bool) -> torch.Tensor:
+    """The codes [B, T, hidden] of a batch's windows, likewise."""
+    moved = [codes.to(device, non_blocking=non_blocking) for codes in batchdata["codes"]]
+    return _without_filler(torch.stack(moved), batchdata)
+
+
+def _without_filler(windows: torch.Tensor, batchdata: Mapping[str, Any]) -> torch.Tensor:
+    return windows[:0] if any(batchdata.get("filler", ())) else windows
 
 
 def _augmented(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Self
 
 import torch
 from torch import nn
@@ -25,15 +26,21 @@ def _inside_a_graph() -> bool:
     return torch.jit.is_tracing() or torch.compiler.is_exporting()
 
 
+ENCODER = ("encoder", "bottleneck_in", "code_norm")
+"""Parts of a network that make the code of a frame."""
+
+
 class FrameCoder(nn.Module):
     """What the three networks share: frames of a window to codes.
 
     Attributes:
         checkpoint_activations: whether encoder and decoder compute their activations again in the backward pass
             instead of keeping them; the numbers are the same.
+        encoder_is_frozen: whether the parts that make the codes stay as they are, see `freeze_encoder`.
     """
 
     checkpoint_activations = False
+    encoder_is_frozen = False
 
     def __init__(
         self, spatial_size: Sequence[int], hidden_size: int, dropout: float, code_normalisation: bool = False
@@ -48,6 +55,25 @@ class FrameCoder(nn.Module):
         self.encoder = FrameEncoder(dropout, IN_CHANNELS)
         self.bottleneck_in = BottleneckIn(stage_sizes(spatial_size)[-1], hidden_size)
         self.code_norm: nn.Module = nn.LayerNorm(hidden_size) if code_normalisation else nn.Identity()
+
+    def freeze_encoder(self) -> None:
+        """Keeps what makes the codes as it is: no gradient, and evaluation mode (no dropout) while the rest trains."""
+        self.encoder_is_frozen = True
+        for name in ENCODER:
+            self.get_submodule(name).requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Sets the mode of all parts but a frozen encoder's, which stay in evaluation mode."""
+        super().train(mode)
+        if self.encoder_is_frozen:
+            for name in ENCODER:
+                self.get_submodule(name).eval()
+        return self
+
+    def codes_of(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The codes `[B, T, hidden]` of windows `[B, 2, H, W, D, T]`, or of windows of codes, which they are."""
+        return inputs if inputs.ndim == 3 else self.encode_frames(inputs)
 
     def encode_frames(self, image: torch.Tensor) -> torch.Tensor:
         """Computes the code of every frame on its own.
@@ -71,7 +97,7 @@ class FrameCoder(nn.Module):
         return codes.reshape(batch_size, -1, self.hidden_size)
 
     def _in_passes(self, work: Callable[[torch.Tensor], torch.Tensor], frames: torch.Tensor) -> torch.Tensor:
-        return in_passes(work, frames, math.prod(self.spatial_size), self.checkpoint_activations and self.training)
+        return in_passes(work, frames, math.prod(self.spatial_size), self.checkpoint_activations)
 
     def _check_image(self, image: torch.Tensor) -> None:
         if _inside_a_graph():
@@ -81,7 +107,8 @@ class FrameCoder(nn.Module):
             raise ContractError(
                 f"network input: a tensor of shape {_show(image.shape)} came, expected "
                 f"{_show(['B', *wanted, 'T'])} (batch, channel, H, W, D, frames); "
-                "prepare the scan as the input contract of the network says."
+                "prepare the scan as the input contract of the network says, or give codes of frames "
+                f"{_show(['B', 'T', self.hidden_size])}."
             )
 
     def _check_codes(self, codes: torch.Tensor, max_frames: int | None = None) -> None:
@@ -141,7 +168,7 @@ class FrameDecoding(FrameCoder):
         """Reconstructs the globally normalised channel of every frame.
 
         Args:
-            image: windows `[B, 2, H, W, D, T]`.
+            image: windows `[B, 2, H, W, D, T]`, or the codes of their frames `[B, T, hidden]`.
 
         Returns:
             Reconstruction `[B, 1, H, W, D, T]`.
@@ -149,7 +176,7 @@ class FrameDecoding(FrameCoder):
         Raises:
             ContractError: for a wrong shape.
         """
-        return self.reconstruct_codes(self.encode_frames(image))
+        return self.reconstruct_codes(self.codes_of(image))
 
 
 class Sequencing(FrameCoder):

@@ -1,7 +1,8 @@
 """The three TFF networks: autoencoder of frames, reconstructor of windows, predictor of a subject's target.
 
-All take one tensor `[B, 2, H, W, D, T]` (channel 0 global, 1 voxel normalisation) and give one tensor. Their stages
-are methods, so that codes of frames can be computed once and shared by overlapping windows.
+All take one tensor `[B, 2, H, W, D, T]` (channel 0 global, 1 voxel normalisation), or the codes of its frames
+`[B, T, hidden]`, and give one tensor. Their stages are methods, so that codes of frames can be computed once and shared
+by overlapping windows.
 
 Reference: Malkiel, Rosenman, Wolf, Hendler, "Pre-training and Fine-tuning Transformers for fMRI Prediction Tasks",
 2021, https://arxiv.org/abs/2112.05761
@@ -172,7 +173,7 @@ class TFFPredictor(Sequencing):
         """Predicts the target of each window.
 
         Args:
-            image: windows `[B, 2, H, W, D, T]`.
+            image: windows `[B, 2, H, W, D, T]`, or the codes of their frames `[B, T, hidden]`.
 
         Returns:
             `[B, num_outputs]`: logits, values, or what `paper_head` makes of them.
@@ -180,4 +181,4 @@ class TFFPredictor(Sequencing):
         Raises:
             ContractError: for a wrong shape or too many frames.
         """
-        return self.predict_codes(self.encode_frames(image))
+        return self.predict_codes(self.codes_of(image))

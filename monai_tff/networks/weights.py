@@ -20,6 +20,8 @@ HANDED_OVER = ("encoder", "bottleneck_in", "code_norm", "transformer.bert", "bot
 """Parts of a network that the next phase takes, each whole or not at all."""
 
 CLASS_TOKEN = "transformer.class_token"
+POSITIONS = "transformer.bert.embeddings.position_embeddings.weight"
+"""The table of positions: row 0 of the class token, then a row per frame of the longest window."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,19 +32,29 @@ class HandoverReport:
         loaded: names of the network's tensors that now hold the source's values.
         new: names of the network's tensors that keep their initial values.
         left_out: names of the source's tensors that the network did not take.
+        positions: frames that the source and the network have positions for, where these differ.
     """
 
     loaded: tuple[str, ...]
     new: tuple[str, ...]
     left_out: tuple[str, ...]
+    positions: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         rows = (("loaded", self.loaded), ("new", self.new), ("left out", self.left_out))
-        return "\n".join(f"{title}: {_count(names)}" for title, names in rows)
+        lines = [f"{title}: {_count(names)}" for title, names in rows]
+        if self.positions is not None:
+            found, wanted = self.positions
+            how = f"repeated in turn for {wanted} frames" if wanted > found else f"of which the first {wanted} are kept"
+            lines.append(f"positions: those of {found} frames, {how}")
+        return "\n".join(lines)
 
 
 def load_pretrained(network: nn.Module, source: Source, *, load_class_token: bool = False) -> HandoverReport:
     """Starts a phase from the weights of the phase before.
+
+    Where the network takes longer windows than the source did, its positions are the source's over and over, see
+    `fitted_positions`.
 
     Args:
         network: one of the TFF networks; changed in place, and only when nothing is wrong.
@@ -67,13 +79,52 @@ def load_pretrained(network: nn.Module, source: Source, *, load_class_token: boo
         )
     taken = {name: tensor for name, tensor in state.items() if part_of(name) in shared}
     expected = {name: tensor for name, tensor in own.items() if part_of(name) in shared}
+    positions = _fit_positions(taken, expected)
     check_fit(taken, expected, describe(source))
     network.load_state_dict(taken, strict=False)
     return HandoverReport(
         loaded=tuple(name for name in own if name in taken),
         new=tuple(name for name in own if name not in taken),
         left_out=tuple(name for name in state if name not in taken),
+        positions=positions,
     )
+
+
+def _fit_positions(taken: dict[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> tuple[int, int] | None:
+    """Fits the table of positions, if there is one, to the network's; the frames of both where they differ."""
+    table = taken.get(POSITIONS)
+    if table is None or POSITIONS not in expected or table.ndim != 2 or len(table) < 2:
+        return None
+    frames = (len(table) - 1, len(expected[POSITIONS]) - 1)
+    if frames[0] == frames[1]:
+        return None
+    taken[POSITIONS] = fitted_positions(table, frames[1])
+    return frames
+
+
+def fitted_positions(table: torch.Tensor, max_frames: int) -> torch.Tensor:
+    """A table of positions for windows of another length.
+
+    The rows of the frames are repeated in turn, so that neighbours stay neighbours but for where a repetition begins;
+    a shorter table keeps the first ones.
+
+    Args:
+        table: `[1 + frames, hidden]`, row 0 of the class token, at least one frame.
+        max_frames: frames of the longest window.
+
+    Returns:
+        `[1 + max_frames, hidden]`.
+
+    Reference:
+        Beltagy, Peters, Cohan, "Longformer: The Long-Document Transformer", 2020, https://arxiv.org/abs/2004.05150,
+        section 5.
+
+    Example:
+        >>> fitted_positions(torch.tensor([[9.0], [1.0], [2.0]]), 5).flatten().tolist()
+        [9.0, 1.0, 2.0, 1.0, 2.0, 1.0]
+    """
+    rows = torch.arange(max_frames) % (len(table) - 1) + 1
+    return torch.cat((table[:1], table[rows.to(table.device)]))
 
 
 def load_finished(network: nn.Module, source: Source) -> HandoverReport:
