@@ -36,12 +36,78 @@ def test_names_epoch_iteration_scans_and_windows_and_saves_nothing_after(
     assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 1
 
 
-def test_looks_at_every_nth_iteration_only(make_run: Any) -> None:
+def test_looks_at_every_nth_iteration_and_at_the_end_of_an_epoch(make_run: Any, tmp_path: Path) -> None:
+    run = make_run(max_epochs=3)  # of 3 iterations each
+    checkpoint = RunCheckpoint(tmp_path, run.network, run.optimizer, {}, mode="min", evaluator=run.evaluator)
+    guard, kept = NonFiniteGuard(every=2), []
+    trainer = run.trainer([checkpoint, guard])
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: kept.append(list(guard._batches)))
+    trainer.run()
+    assert kept == [[1], [], [], [], [5], [], [7], [], []]
+
+
+def test_replays_the_iterations_since_the_last_look_and_names_the_batch(make_run: Any, tmp_path: Path) -> None:
     run = make_run(max_epochs=2)
-    for record in run.records:
-        record["image"] = torch.full((4,), float("nan"))
-    with pytest.raises(ConfigError, match="iteration 4"):
-        run.trainer([NonFiniteGuard(every=4)]).run()
+    checkpoint = RunCheckpoint(tmp_path, run.network, run.optimizer, {}, mode="min", evaluator=run.evaluator)
+    trainer = run.trainer([checkpoint, NonFiniteGuard(every=100)])
+    batches: dict[int, Any] = {}
+
+    @trainer.on(Events.ITERATION_STARTED)
+    def spoil(engine: Any) -> None:
+        batches[engine.state.iteration] = engine.state.batch
+        if engine.state.iteration == 5:
+            engine.state.batch["image"][1] = torch.full((4,), float("inf"))
+
+    with pytest.raises(ConfigError, match=r"epoch 2, iteration 5 \(found at iteration 6, .* weights of 3\)") as caught:
+        trainer.run()
+    assert f"at {describe_batch(batches[5])}; look" in str(caught.value)
+    assert all(torch.isfinite(weight).all() for weight in run.network.parameters())
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("iteration", "every", "expected"),
+    [(2, 3, "between iterations 1 and 3"), (4, 2, "between iterations 5 and 6"), (4, 3, "between iterations 4 and 6")],
+)
+def test_says_where_weights_diverged(make_run: Any, iteration: int, every: int, expected: str) -> None:
+    run = make_run(max_epochs=2)
+    trainer = run.trainer([NonFiniteGuard(every=every)])
+
+    @trainer.on(Events.ITERATION_COMPLETED(once=iteration))
+    def spoil() -> None:
+        with torch.no_grad():
+            run.network[0].weight[0, 0] = float("nan")
+
+    with pytest.raises(ConfigError, match=f"{expected}, expected a finite number; no batch alone gives") as caught:
+        trainer.run()
+    assert "lower the learning rate or clip" in str(caught.value)
+    assert all(torch.isfinite(weight).all() for weight in run.network.parameters())
+
+
+def test_finds_a_loss_that_was_not_finite_once(make_run: Any) -> None:
+    run = make_run(max_epochs=2)
+
+    class Once(torch.nn.Module):
+        calls = 0
+
+        def forward(self, prediction: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+            self.calls += 1
+            # its gradient is 0, so that the weights stay as they are
+            return (prediction * 0.0).sum() + (float("-inf") if self.calls == 4 else 1.0)
+
+    run.loss = Once()
+    with pytest.raises(ConfigError, match="the training loss is -inf in epoch 2, between iterations 4 and 6"):
+        run.trainer([NonFiniteGuard(every=50)]).run()
+
+
+def test_a_run_is_the_same_however_often_the_guard_looks(make_run: Any) -> None:
+    def weights(every: int) -> list[torch.Tensor]:
+        run = make_run(max_epochs=2)
+        run.trainer([NonFiniteGuard(every)]).run()
+        return list(run.network.parameters())
+
+    for found, expected in zip(weights(2), weights(1), strict=True):
+        assert torch.equal(found, expected)
 
 
 def test_refuses_a_senseless_interval() -> None:
