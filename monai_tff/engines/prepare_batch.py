@@ -12,6 +12,7 @@ import torch
 from monai.engines import PrepareBatch
 
 from monai_tff.contract import Target
+from monai_tff.data.frame_codes import FrameCodes
 from monai_tff.data.scan import CompactScan, unpack_windows
 
 
@@ -112,7 +113,14 @@ class PreparePrediction(PrepareBatch):
 
 
 class PrepareScan(PrepareBatch):
-    """Evaluation and inference: one whole compact scan, for an inferer that slides windows over it."""
+    """Evaluation and inference: one whole compact scan, for an inferer that slides windows over it.
+
+    Args:
+        codes: codes of the frames, which then take the place of the scan.
+    """
+
+    def __init__(self, codes: FrameCodes | None = None) -> None:
+        self.codes = codes
 
     def __call__(
         self,
@@ -120,11 +128,12 @@ class PrepareScan(PrepareBatch):
         device: str | torch.device | None = None,
         non_blocking: bool = False,
         **kwargs: Any,
-    ) -> tuple[CompactScan, None]:
+    ) -> tuple[CompactScan | torch.Tensor, None]:
         """Takes the scan out of a batch of one.
 
         Returns:
-            The compact scan, still where it was loaded (the inferer moves windows), and None for the target.
+            The compact scan, still where it was loaded (the inferer moves windows), or the codes of its frames
+            [1, T, hidden], and None for the target.
 
         Raises:
             ValueError: if the batch holds more than one scan.
@@ -132,6 +141,8 @@ class PrepareScan(PrepareBatch):
         scans = batchdata["image"]
         if len(scans) != 1:
             raise ValueError(f"one whole scan is evaluated at a time, the batch holds {len(scans)}; use batch_size 1.")
+        if self.codes is not None:
+            return self.codes.window(batchdata["scan"][0], 0, scans[0].num_frames)[None], None
         return scans[0], None
 
 

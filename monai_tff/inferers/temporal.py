@@ -62,7 +62,8 @@ class TemporalInferer(Inferer):
         """Applies the network to a scan.
 
         Args:
-            inputs: a compact scan, or the trimmed frames of one scan, [1, T, H, W, D], background 0.
+            inputs: a compact scan; the trimmed frames of one scan, [1, T, H, W, D], background 0; or the codes of all
+                its frames, [1, T, hidden].
             network: a `TFFPredictor`, `TFFReconstructor` or `TFFAutoEncoder`.
             *args: not used, for MONAI's signature.
             **kwargs: not used, for MONAI's signature.
@@ -71,30 +72,34 @@ class TemporalInferer(Inferer):
             [windows, outputs] from a prediction network; [1, 1, H, W, D, T] from a reconstruction network, in the
             units of the global normalisation.
         """
-        scan = inputs if isinstance(inputs, CompactScan) else _packed(inputs)
         network = plain_network(network)
         device = next(network.parameters()).device
-        starts = self.starts(scan.num_frames)
         with mixed_precision(device, self.amp):
-            return self._inferred(scan, network, device, starts)
+            if isinstance(inputs, torch.Tensor) and inputs.ndim == 3:
+                starts, codes = self.starts(inputs.shape[1]), inputs.to(device)
+            else:
+                scan = inputs if isinstance(inputs, CompactScan) else _packed(inputs)
+                starts = self.starts(scan.num_frames)
+                codes = torch.cat([network.encode_frames(frames) for frames in self._chunks(scan, device)], dim=1)
+            return self._inferred(codes, network, starts)
 
-    def _inferred(self, scan: CompactScan, network: Any, device: torch.device, starts: list[int]) -> torch.Tensor:
-        codes = torch.cat([network.encode_frames(frames) for frames in self._chunks(scan, device)], dim=1)
+    def _inferred(self, codes: torch.Tensor, network: Any, starts: list[int]) -> torch.Tensor:
         if hasattr(network, "predict_codes"):
             per_batch = max(1, CODES_PER_BATCH // self.window_length)
             windows = [codes[:, start : start + self.window_length] for start in starts]
             batches = [torch.cat(windows[i : i + per_batch]) for i in range(0, len(windows), per_batch)]
             return torch.cat([network.predict_codes(batch) for batch in batches]).float()
-        return self._reconstructed(network, codes, starts, scan)
+        return self._reconstructed(network, codes, starts)
 
     def _chunks(self, scan: CompactScan, device: torch.device) -> Iterator[torch.Tensor]:
         for start in range(0, scan.num_frames, self.frames_per_batch):
             length = min(self.frames_per_batch, scan.num_frames - start)
             yield scan.window(start, length).to(device).unpack()[None]
 
-    def _reconstructed(self, network: Any, codes: torch.Tensor, starts: list[int], scan: CompactScan) -> torch.Tensor:
-        volumes = torch.zeros((scan.num_frames, *scan.mask.shape), device="cpu")
-        counts = torch.zeros(scan.num_frames)
+    def _reconstructed(self, network: Any, codes: torch.Tensor, starts: list[int]) -> torch.Tensor:
+        num_frames = codes.shape[1]
+        volumes = torch.zeros((num_frames, *network.spatial_size), device="cpu")
+        counts = torch.zeros(num_frames)
         for start in starts:
             stop = start + self.window_length
             window = network.reconstruct_codes(codes[:, start:stop])[0, 0]  # [H, W, D, L]

@@ -97,7 +97,7 @@ class FrameCoder(nn.Module):
         return codes.reshape(batch_size, -1, self.hidden_size)
 
     def _in_passes(self, work: Callable[[torch.Tensor], torch.Tensor], frames: torch.Tensor) -> torch.Tensor:
-        return in_passes(work, frames, math.prod(self.spatial_size), self.checkpoint_activations)
+        return in_passes(work, frames, math.prod(self.spatial_size), self.checkpoint_activations and self.training)
 
     def _check_image(self, image: torch.Tensor) -> None:
         if _inside_a_graph():

@@ -34,7 +34,8 @@ def in_passes(
     Returns:
         What `work` makes of all frames, `[N, ...]`.
     """
-    count = number_of_passes(frames, voxels, checkpointed)
+    # without gradients nothing is kept either, so that long windows need no more memory than short ones
+    count = number_of_passes(frames, voxels, checkpointed or not torch.is_grad_enabled())
     again = checkpointed and torch.is_grad_enabled()
     if count == 1:
         return _again(work, frames) if again else work(frames)
