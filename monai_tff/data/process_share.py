@@ -54,33 +54,32 @@ class TrainingBatches(Sampler):
 class EvaluationBatches(Sampler):
     """Whole batches, each of which one process takes: a mean over a batch is then that of one process.
 
-    Args:
-        sampler: gives the same sequence in every process.
-        batch_size: elements of a batch.
+    Where there are fewer batches than processes, one without a batch gets a filler, which `prepare_batch` leaves out.
 
-    Raises:
-        ConfigError: for fewer batches than processes.
+    Args:
+        sampler: gives the same `WindowIndex` sequence in every process.
+        batch_size: windows of a batch.
     """
 
     def __init__(self, sampler: Sampler, batch_size: int) -> None:
         self.batches = BatchSampler(sampler, batch_size, drop_last=False)
-        if len(self.batches) < idist.get_world_size():
-            raise ConfigError(
-                f"validation: there are {len(self.batches)} batches of {batch_size} windows for "
-                f"{idist.get_world_size()} processes, expected at least one for each; lower batch_size, allow more "
-                "max_validation_windows, or start fewer processes."
-            )
 
     def __len__(self) -> int:
         """Batches of this process."""
-        return len(range(idist.get_rank(), len(self.batches), idist.get_world_size()))
+        own = len(range(idist.get_rank(), len(self.batches), idist.get_world_size()))
+        return own or min(1, len(self.batches))
 
-    def __iter__(self) -> Iterator[list[Any]]:
+    def __iter__(self) -> Iterator[list[WindowIndex]]:
         """Yields the batches of this process."""
         rank, processes = idist.get_rank(), idist.get_world_size()
+        has_none = rank >= len(self.batches)
         for number, batch in enumerate(self.batches):
+            windows: list[Any] = batch
+            if has_none:
+                yield [windows[0]._replace(filler=True)]
+                return
             if number % processes == rank:
-                yield batch
+                yield windows
 
 
 class EvaluationScans(Sampler):

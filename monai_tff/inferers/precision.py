@@ -39,7 +39,7 @@ class WindowInferer(Inferer):
         """Computes the network's output.
 
         Args:
-            inputs: the network's input; its device is the network's.
+            inputs: the network's input, [B, ...]; its device is the network's. B may be 0.
             network: the network.
             *args: not used, for MONAI's signature.
             **kwargs: not used, for MONAI's signature.
@@ -47,6 +47,9 @@ class WindowInferer(Inferer):
         Returns:
             float32.
         """
+        if not len(inputs):
+            # A process without a share of the batch: a window of zeros gives every weight a gradient, which is 0.
+            return self(inputs.new_zeros((1, *inputs.shape[1:])), network)[:0]
         with mixed_precision(inputs.device, self.amp):
             output = network(inputs)
         return output.float() if self.amp else output

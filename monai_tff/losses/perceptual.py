@@ -107,7 +107,9 @@ class PerceptualLoss(nn.Module):
             self.to(target.device)  # a config builds the loss without a device
         chosen = self.choose_planes(batch, frames * depth).to(target.device, non_blocking=True)
         predicted, wanted = _planes(prediction[:, 0])[chosen], _planes(target[:, 0].detach())[chosen]
-        return process_mean(_SumOverPlanes.apply(predicted, wanted, self), len(chosen))
+        # of no planes, the share of a process without a window, the sum is 0 and its gradient empty
+        total = _SumOverPlanes.apply(predicted, wanted, self) if len(chosen) else predicted.sum()
+        return process_mean(total, len(chosen))
 
     def choose_planes(self, num_windows: int, planes_per_window: int) -> torch.Tensor:
         """Chooses the planes of a batch.

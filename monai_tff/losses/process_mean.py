@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ignite.distributed as idist
 import torch
+import torch.distributed as dist
 
 
 def process_mean(total: torch.Tensor, count: torch.Tensor | float) -> torch.Tensor:
@@ -16,14 +16,14 @@ def process_mean(total: torch.Tensor, count: torch.Tensor | float) -> torch.Tens
 
     Args:
         total: scalar, the sum over this process's share.
-        count: elements in the share, not negative; 0 for an empty one.
+        count: elements in the share, or the sum of their weights; not negative, 0 for an empty share.
 
     Returns:
         Scalar. With one process `total / count`, 0 for no elements.
     """
-    elements = torch.as_tensor(count, dtype=total.dtype, device=total.device)
-    processes = idist.get_world_size()
+    elements = torch.as_tensor(count, dtype=total.dtype, device=total.device).clone()
+    processes = dist.get_world_size() if dist.is_initialized() else 1
     if processes == 1 or not total.requires_grad:
-        return total / elements.clamp(min=1)
-    of_all = torch.as_tensor(idist.all_reduce(elements.clone()), device=total.device)
-    return total * processes / of_all.clamp(min=1)
+        return total / torch.where(elements > 0, elements, 1)
+    dist.all_reduce(elements)  # a graph of the loss never needs it, and nothing waits for a GPU
+    return total * processes / torch.where(elements > 0, elements, 1)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from monai_tff.errors import ConfigError, ContractError
+from monai_tff.losses.process_mean import process_mean
 
 
 def check_shapes(prediction: torch.Tensor, target: torch.Tensor) -> None:
@@ -86,7 +87,7 @@ class IntensityLoss(nn.Module):
         check_shapes(prediction, target)
         mask = self.mask(target)
         error = (prediction[:, 0] - target[:, 0]).abs()
-        return torch.where(mask, error, 0).sum() / mask.sum().clamp(min=1)
+        return process_mean(torch.where(mask, error, 0).sum(), mask.sum())
 
     @torch.no_grad()
     def mask(self, target: torch.Tensor) -> torch.Tensor:
@@ -102,7 +103,9 @@ class IntensityLoss(nn.Module):
         background = activity[:, :1, :1, :1] if self.background == "corner" else self.background
         magnitude = torch.where(activity <= background, 0, activity).abs()
         # One sample at a time bounds the memory of the copy and of topk.
-        thresholds = torch.stack([self._thresholds(sample.flatten(0, 2).T) for sample in magnitude])
+        thresholds = magnitude.new_empty(len(magnitude), magnitude.shape[-1])
+        for number, sample in enumerate(magnitude):
+            thresholds[number] = self._thresholds(sample.flatten(0, 2).T)
         return magnitude > thresholds[:, None, None, None, :]
 
     def _thresholds(self, frames: torch.Tensor) -> torch.Tensor:
@@ -133,7 +136,8 @@ class ReconstructionLoss(nn.Module):
 
     The absolute error is the mean of |prediction - channel 0| over everything, background included. A term of weight
     0 is not computed. After each call `terms` holds the value of each computed term before its weight
-    (`reconstruction`, `intensity`, `perceptual`), detached.
+    (`reconstruction`, `intensity`, `perceptual`), detached. Where several processes train together, all terms are means
+    over the batch of all of them, see `process_mean`.
 
     Args:
         reconstruction_weight: weight of the absolute error.
@@ -210,4 +214,4 @@ class ReconstructionLoss(nn.Module):
             return self.intensity(prediction, target)
         if name == "perceptual" and self.perceptual is not None:
             return self.perceptual(prediction, target)
-        return (prediction - target[:, :1]).abs().mean()
+        return process_mean((prediction - target[:, :1]).abs().sum(), prediction.numel())
