@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import ignite.distributed as idist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+
+_OPTIONS = inspect.signature(DistributedDataParallel).parameters
+_SYNC_BUFFERS = "forward_sync_buffers" if "forward_sync_buffers" in _OPTIONS else "broadcast_buffers"
+"""Of torch 2.13 and later, and its older name."""
 
 
 def training_network(network: nn.Module, *, activation_checkpointing: bool = False, compile: bool = False) -> nn.Module:
@@ -28,10 +33,7 @@ def training_network(network: nn.Module, *, activation_checkpointing: bool = Fal
     if idist.get_world_size() == 1:
         return network
     device = next(network.parameters()).device
-    # The only buffers are constants of the transformer.
+    options: dict[str, Any] = {_SYNC_BUFFERS: False}  # the only buffers are constants of the transformer
     return DistributedDataParallel(
-        network,
-        device_ids=[device] if device.type == "cuda" else None,
-        broadcast_buffers=False,
-        gradient_as_bucket_view=True,
+        network, device_ids=[device] if device.type == "cuda" else None, gradient_as_bucket_view=True, **options
     )

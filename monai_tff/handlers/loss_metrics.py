@@ -7,6 +7,7 @@ from typing import Any
 
 import ignite.distributed as idist
 import torch
+import torch.distributed as dist
 from ignite.engine import Engine
 from ignite.metrics import Metric
 from monai.engines.utils import IterationEvents
@@ -111,7 +112,9 @@ class MeanLoss(Metric):
 class TrainingScalars:
     """Puts the training loss, each of its terms and the learning rate under `scalars` into the trainer's output.
 
-    Statistics handlers read them there, with `output_transform=training_scalars`.
+    Statistics handlers read them there, with `output_transform=training_scalars`. Where several processes train
+    together, each has the means over the processes, which are those of the whole batch, see
+    `monai_tff.losses.process_mean`.
 
     Args:
         loss_function: the trainer's loss.
@@ -131,7 +134,7 @@ class TrainingScalars:
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Notes the scalars of the iteration; nothing is read from the device.
+        """Notes the scalars of the iteration; nothing is read from the device. Every process must call it.
 
         Args:
             engine: the trainer.
@@ -139,9 +142,18 @@ class TrainingScalars:
         output: Any = engine.state.output
         scalars: dict[str, Any] = {CommonKeys.LOSS: output[CommonKeys.LOSS].detach()}
         scalars |= {name: value for name, value in loss_terms(self.loss_function).items() if name != TOTAL}
+        scalars = _mean_over_processes(scalars)
         if self.optimizer is not None:
             scalars["learning_rate"] = float(self.optimizer.param_groups[0]["lr"])
         output["scalars"] = scalars
+
+
+def _mean_over_processes(scalars: dict[str, Any]) -> dict[str, Any]:
+    if idist.get_world_size() == 1:
+        return scalars
+    together = torch.stack([value.detach().float() for value in scalars.values()]) / idist.get_world_size()
+    dist.all_reduce(together)
+    return dict(zip(scalars, together.unbind(), strict=True))
 
 
 def training_scalars(output: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class MetricsTable:
     """Appends the training means of each epoch and the metrics of each evaluation to a CSV file.
 
     One row per number: epoch and iteration of the trainer, split (`training`, or the evaluator's), name, value. The
-    training means are over the windows of the epoch and over all processes; the learning rate is that of the epoch's
+    training means are over the windows of the epoch, those of all processes; the learning rate is that of the epoch's
     last iteration. When a run starts, rows later than the iteration it starts from (of a run that was killed) and a
     torn last line are dropped, so that no number is there twice. The first process writes.
 
