@@ -2,7 +2,7 @@
 
 from monai_tff.bundle.caller import bundle_root
 from monai_tff.bundle.lineage import pretraining_overlap
-from monai_tff.bundle.processes import open_process_group
+from monai_tff.bundle.processes import close_process_group, is_first_process, open_process_group
 from monai_tff.bundle.run_folder import open_run
 from monai_tff.bundle.start import check_window, hand_over, start
 from monai_tff.bundle.weights_contract import check_target
@@ -13,7 +13,9 @@ __all__ = [
     "bundle_root",
     "check_target",
     "check_window",
+    "close_process_group",
     "hand_over",
+    "is_first_process",
     "open_process_group",
     "open_run",
     "pretraining_overlap",

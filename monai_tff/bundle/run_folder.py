@@ -32,6 +32,7 @@ from monai_tff.bundle.lineage import (
     write_lineage,
 )
 from monai_tff.bundle.merged import SEPARATOR, differences, merged_config, portable_config
+from monai_tff.bundle.processes import by_first_process
 from monai_tff.contract import InputContract
 from monai_tff.data.datalist import load_datalist
 from monai_tff.errors import ConfigError, DatalistError
@@ -40,7 +41,7 @@ from monai_tff.handlers.files import replaced_file
 MAY_CHANGE = (
     *("dataset_dir", "datalist", "initial_weights", "device", "num_workers", "cache_rate", "cache_workers"),
     *("packed_dir", "memory_map", "codes_dir", "use_tensorboard", "process_group", "activation_checkpointing"),
-    "loss_interval",
+    *("loss_interval", "finalize"),
 )
 """Ids that a continued run may set anew: they say where it runs, not what comes out."""
 
@@ -52,7 +53,7 @@ logger = logging.getLogger(__name__)
 def open_run(
     run_dir: str, resume: bool, phase: str, datalist: str, contract: InputContract, initial_weights: str | None = None
 ) -> Path:
-    """Makes the run folder of a training run, or opens one to resume it.
+    """Makes the run folder of a training run, or opens one to resume it; of several processes the first one does.
 
     Args:
         run_dir: the folder.
@@ -69,7 +70,14 @@ def open_run(
         ConfigError: if the folder holds something and `resume` is not set, or the run to resume had other settings.
         DatalistError: if the initial weights have seen a test subject, or the run to resume had another split.
     """
-    folder = Path(run_dir).resolve()
+    return by_first_process(
+        lambda: _open_run(Path(run_dir).resolve(), resume, phase, datalist, contract, initial_weights)
+    )
+
+
+def _open_run(
+    folder: Path, resume: bool, phase: str, datalist: str, contract: InputContract, initial_weights: str | None
+) -> Path:
     checked = load_datalist(datalist)
     lineage = _lineage(phase, checked, initial_weights)
     if folder.exists() and any(folder.iterdir()):

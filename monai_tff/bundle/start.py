@@ -12,7 +12,9 @@ from torch import nn
 
 from monai_tff.bundle.caller import bundle_root, calling_parser, config_files
 from monai_tff.bundle.checks import check_config_files, check_known_keys
+from monai_tff.bundle.lost_process import lost_process
 from monai_tff.bundle.merged import merged_config
+from monai_tff.bundle.processes import check_processes, silence_others
 from monai_tff.errors import ConfigError, user_error_in
 from monai_tff.networks import load_pretrained
 
@@ -20,16 +22,22 @@ from monai_tff.networks import load_pretrained
 def start() -> None:
     """Checks the merged configuration, and makes a user's error the last line of what is printed.
 
+    Of several processes the first alone prints anything but errors.
+
     Raises:
-        ConfigError: for an unknown, misspelt or duplicate key.
+        ConfigError: for an unknown, misspelt or duplicate key, or for several processes that the configuration does
+            not know of.
     """
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _sentence_last
+    silence_others()
     files = config_files()
     check_config_files(files)
     # a plain ConfigWorkflow that was made in Python does not keep the names of its files
     folder = Path(bundle_root()) / "configs"
-    check_known_keys(merged_config(calling_parser()), files[:1] or sorted(folder.glob("*.yaml")))
+    config = merged_config(calling_parser())
+    check_known_keys(config, files[:1] or sorted(folder.glob("*.yaml")))
+    check_processes(config)
     # nilearn, matplotlib and others log at import; their debug lines would bury a run's own
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
 
@@ -85,6 +93,6 @@ def _unlearned_encoder(found: str) -> ConfigError:
 
 def _sentence_last(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     sys.__excepthook__(kind, error, trace)
-    sentence = user_error_in(error)
+    sentence = user_error_in(error) or lost_process(error)
     if sentence is not None:
         print(f"error: {sentence}", file=sys.stderr)
