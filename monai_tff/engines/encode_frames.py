@@ -25,6 +25,9 @@ from monai_tff.networks import load_finished
 from monai_tff.networks.base import ENCODER
 from monai_tff.networks.weights import part_of
 
+LONGEST_WAIT = 1800.0
+"""Seconds that a process waits for the next file of another one."""
+
 
 class _Scan(NamedTuple):
     """A scan whose frames are to be encoded."""
@@ -51,7 +54,7 @@ def encode_scans(
     """Encodes all frames of all scans, in float32, and makes their codes known to `codes`.
 
     A scan whose file is there already is left out, so that it goes on where it was stopped. Several processes encode
-    their shares and wait for each other. Memory does not grow with the scans.
+    their shares and wait for each other's files. Memory does not grow with the scans.
 
     Args:
         network: one of the TFF networks with a frozen encoder, on its device.
@@ -82,7 +85,7 @@ def encode_scans(
         encoded = torch.cat(list(_encoded(plain, scan.frames(), frames_per_batch, progress)))
         with replaced_file(scan.path) as file:
             file.write(save({CODES: encoded}))
-    idist.barrier()
+    _wait_for(missing, plain.hidden_size)
     return len(share)
 
 
@@ -129,6 +132,23 @@ def _missing_scans(network: Any, codes: FrameCodes, datasets: Sequence[CacheData
             if not is_encoded(path, scan.num_frames, network.hidden_size):
                 missing.append(_Scan(dataset, number, path, scan.num_frames))
     return missing, total
+
+
+def _wait_for(scans: Sequence[_Scan], hidden_size: int) -> None:
+    """Waits for the files of other processes; a collective operation would not wait as long as a share may take."""
+    left = [scan for scan in scans if not is_encoded(scan.path, scan.num_frames, hidden_size)]
+    since = time.monotonic()
+    while left:
+        time.sleep(0.2)
+        still = [scan for scan in left if not is_encoded(scan.path, scan.num_frames, hidden_size)]
+        if len(still) < len(left):
+            left, since = still, time.monotonic()
+        elif time.monotonic() - since > LONGEST_WAIT:
+            raise ConfigError(
+                f"{left[0].path}: no process has written it, nor any other of {len(left)} files, for "
+                f"{clock(LONGEST_WAIT)} minutes, expected all processes to use one folder; set codes_dir to one that "
+                "all machines share, then continue with --resume true."
+            )
 
 
 def _loaded(dataset: CacheDataset, number: int) -> CompactScan:
