@@ -35,9 +35,14 @@ def label_tensor(
     Returns:
         Long [B] for several classes, float32 [B, 1] for two classes (0 or 1) or a (standardised) number.
     """
-    if target.kind == "multiclass":
-        return torch.as_tensor(labels, dtype=torch.long, device=device)
-    values = torch.as_tensor(labels, dtype=torch.float32, device=device).reshape(-1, 1)
+    classes = target.kind == "multiclass"
+    # from page-locked memory, else the host would wait for the GPU
+    pinned = device is not None and torch.device(device).type == "cuda"
+    values = torch.tensor(labels, dtype=torch.long if classes else torch.float32, pin_memory=pinned)
+    values = values.to(device, non_blocking=True)
+    if classes:
+        return values
+    values = values.reshape(-1, 1)
     return (values - mean) / std if target.kind == "regression" else values
 
 

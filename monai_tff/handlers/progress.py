@@ -13,11 +13,15 @@ from ignite.handlers.tqdm_logger import ProgressBar
 
 BAR_FORMAT = "{desc}[{n_fmt}/{total_fmt}] {percentage:3.0f}%|{bar}{postfix} [{elapsed}<{remaining}, {rate_fmt}]"
 
+BETWEEN_READINGS = 0.5
+"""Seconds."""
+
 
 class Progress:
     """Shows the loss, the rate and the time left.
 
-    In a terminal that is ignite's bar, one per epoch. Elsewhere a line is written per tenth of the run, and in
+    In a terminal that is ignite's bar, one per epoch, whose numbers change twice a second at most: to read them makes
+    the host wait for a GPU. Elsewhere a line is written per tenth of the run, and in
     between after `seconds` seconds and at least a hundredth of the run: about a hundred lines at most, however long
     the run is. The first process alone shows anything.
 
@@ -41,6 +45,8 @@ class Progress:
         self.seconds = seconds
         self.stream = sys.stderr if stream is None else stream
         self._total: int | None = None
+        self._read: float | None = None
+        self._numbers: dict[str, float] = {}
 
     def attach(self, engine: Engine) -> None:
         """Registers with a trainer or evaluator.
@@ -52,11 +58,19 @@ class Progress:
             return
         if self.stream.isatty():
             bar = ProgressBar(bar_format=BAR_FORMAT, desc=self.description, file=self.stream, dynamic_ncols=True)
-            bar.attach(engine, output_transform=self.output_transform)
+            bar.attach(engine, output_transform=self.output_transform and self._seldom)
             return
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.EPOCH_STARTED, self._start_epoch)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._count)
+
+    def _seldom(self, output: Any) -> dict[str, float]:
+        """The numbers to show, read anew only where those of the last time are no longer news."""
+        now = time.monotonic()
+        if self.output_transform is not None and (self._read is None or now - self._read >= BETWEEN_READINGS):
+            self._read = now
+            self._numbers = {name: float(value) for name, value in self.output_transform(output).items()}
+        return self._numbers
 
     def _start(self, engine: Engine) -> None:
         self._total = None

@@ -105,7 +105,9 @@ class PerceptualLoss(nn.Module):
             )
         if self.get_buffer("weight_0").device != target.device:
             self.to(target.device)  # a config builds the loss without a device
-        chosen = self.choose_planes(batch, frames * depth).to(target.device, non_blocking=True)
+        chosen = self.choose_planes(batch, frames * depth)
+        if target.device.type == "cuda":
+            chosen = chosen.pin_memory().to(target.device, non_blocking=True)  # else the host would wait for the GPU
         predicted, wanted = _planes(prediction[:, 0])[chosen], _planes(target[:, 0].detach())[chosen]
         # of no planes, the share of a process without a window, the sum is 0 and its gradient empty
         total = _SumOverPlanes.apply(predicted, wanted, self) if len(chosen) else predicted.sum()

@@ -21,7 +21,8 @@ def process_mean(total: torch.Tensor, count: torch.Tensor | float) -> torch.Tens
     Returns:
         Scalar. With one process `total / count`, 0 for no elements.
     """
-    elements = torch.as_tensor(count, dtype=total.dtype, device=total.device).clone()
+    # a number is filled in on the device: a copy of it would make the host wait for a GPU
+    elements = torch.zeros_like(total.detach()) + count
     processes = dist.get_world_size() if dist.is_initialized() else 1
     if processes == 1 or not total.requires_grad:
         return total / torch.where(elements > 0, elements, 1)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
+from monai_tff.handlers import progress
 from monai_tff.handlers.progress import Progress, clock
 
 
@@ -88,6 +89,21 @@ def test_bar_in_a_terminal() -> None:
     assert "loss=" in text
     assert "it/s" in text
     assert "\n" not in text.strip()
+
+
+def test_a_bar_reads_its_numbers_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(0.125 * i for i in range(1000))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(seconds))
+    read: list[float] = []
+
+    def shown(output: Any) -> dict[str, Any]:
+        read.append(output["loss"].item())
+        return {"loss": output["loss"]}
+
+    engine = _engine()
+    Progress("training", shown, stream=Terminal()).attach(engine)
+    engine.run(range(13), max_epochs=1)
+    assert read == [0.25 * iteration for iteration in (1, 5, 9, 13)]
 
 
 def test_data_without_a_length_show_nothing() -> None:
