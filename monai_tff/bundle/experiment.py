@@ -17,6 +17,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import torch
 import yaml
 
 from monai_tff.bundle.checks import check_config_files
+from monai_tff.bundle.processes import IN_GROUP, by_first_process, started_processes
 from monai_tff.bundle.run_folder import refuse_changes
 from monai_tff.bundle.workflow import Workflow
 from monai_tff.data.cohort_check import check_cohort
@@ -125,6 +127,8 @@ def run_experiment(
 ) -> Path:
     """Runs the phases one after the other, each from the best weights of the one before, then the test evaluation.
 
+    Several processes, which torchrun started, have joined a process group before, and share every phase.
+
     Args:
         experiment: what to run.
         run_dir: folder that holds one run folder per phase.
@@ -152,7 +156,7 @@ def run_experiment(
     wanted = names if phases is None else phases
     for phase in chosen:
         if phase.name in wanted:
-            check_phase(phase)
+            by_first_process(partial(check_phase, phase))
     previous: Path | None = None
     for number, phase in enumerate(chosen, start=1):
         folder = run_dir / phase.name
@@ -187,19 +191,28 @@ def run_phase(phase: Phase, folder: Path, previous: Path | None, resume: bool) -
     """Trains one phase, or continues it; with `resume` a finished one is left as it is."""
     values = {**phase.overrides, "run_dir": str(folder), "resume": resume}
     if previous is not None and "initial_weights" not in values:
-        weights = previous / "models" / "model.pt"
-        if not weights.is_file():
-            raise WeightsError(
-                f"{weights}: there are no weights for phase '{phase.name}' to start from; run phase "
-                f"'{previous.name}' first, or set initial_weights to null to start from random ones."
-            )
-        values["initial_weights"] = str(weights)
-    if resume and (folder / "finished").is_file():
-        refuse_changes(folder, quiet_workflow(list(phase.config_files), "train", values).parser)
+        values["initial_weights"] = str(previous / "models" / "model.pt")
+        by_first_process(partial(_check_weights, Path(values["initial_weights"]), phase.name, previous.name))
+    if resume and by_first_process(partial(_is_finished, phase, folder, values)):
         print(f"{folder} is finished already", flush=True)
         return
     run_workflow(list(phase.config_files), "train", values)
-    (folder / "finished").touch()
+    by_first_process((folder / "finished").touch)  # the others wait: its last checkpoint is written by then
+
+
+def _check_weights(weights: Path, phase: str, previous: str) -> None:
+    if not weights.is_file():
+        raise WeightsError(
+            f"{weights}: there are no weights for phase '{phase}' to start from; run phase '{previous}' first, or set "
+            "initial_weights to null to start from random ones."
+        )
+
+
+def _is_finished(phase: Phase, folder: Path, values: Mapping[str, Any]) -> bool:
+    if not (folder / "finished").is_file():
+        return False
+    refuse_changes(folder, quiet_workflow(list(phase.config_files), "train", values).parser)
+    return True
 
 
 def run_workflow(config_files: list[str], workflow_type: str, overrides: Mapping[str, Any]) -> None:
@@ -211,9 +224,10 @@ def run_workflow(config_files: list[str], workflow_type: str, overrides: Mapping
         overrides: ids and values over those of the files.
     """
     deterministic = torch.are_deterministic_algorithms_enabled()
+    together = IN_GROUP if started_processes() > 1 else {}
     try:
         with _without_remarks():
-            workflow = quiet_workflow(config_files, workflow_type, overrides)
+            workflow = quiet_workflow(config_files, workflow_type, {**overrides, **together})
             workflow.initialize()
             workflow.run()
             workflow.finalize()

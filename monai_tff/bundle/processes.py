@@ -27,6 +27,9 @@ LONGEST_WAIT = timedelta(minutes=30)
 LAYERS = {"training": "multi_gpu_train.yaml", "evaluating": "multi_gpu_evaluate.yaml"}
 """Of the bundles, by what they are layered over."""
 
+IN_GROUP = {"process_group": "$monai_tff.bundle.open_process_group()", "finalize": []}
+"""Overrides for each of several runs in the same processes: what the layers say, but the group stays open."""
+
 GRACE_SECONDS = 5.0
 """How long a process that is to end leaves the word to another one."""
 

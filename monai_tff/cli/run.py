@@ -30,20 +30,28 @@ def run(
 ) -> None:
     """Run an experiment: three phases, then the final numbers on the test set."""
     from monai_tff.bundle.experiment import read_experiment, run_experiment
+    from monai_tff.bundle.lost_process import lost_process_as_user_error
+    from monai_tff.bundle.processes import by_first_process, close_process_group, open_process_group, silence_others
     from monai_tff.cli.cohort import make_cohort
 
+    silence_others()
     plan = read_experiment(experiment)
     folder = (run_dir or Path("runs") / plan.name).resolve()
     overrides = parse_overrides(set_ or [])
-    paths: dict[str, Any] = make_cohort(plan.cohort, folder / "cohort") if plan.cohort and dataset_dir is None else {}
+    open_process_group()
+    paths: dict[str, Any] = {}
+    if plan.cohort and dataset_dir is None:
+        paths = by_first_process(lambda: make_cohort(plan.cohort, folder / "cohort"))
     if dataset_dir is not None:
         paths["dataset_dir"] = str(dataset_dir.resolve())
     if datalist is not None:
         paths["datalist"] = str(datalist.resolve())
     overrides[""] = {**paths, **overrides.get("", {})}
-    run_experiment(
-        plan, folder, overrides, phases=phase or None, resume=resume, say=lambda line: print(line, flush=True)
-    )
+    with lost_process_as_user_error():
+        run_experiment(
+            plan, folder, overrides, phases=phase or None, resume=resume, say=lambda line: print(line, flush=True)
+        )
+    close_process_group()
 
 
 def parse_overrides(texts: list[str]) -> dict[str, dict[str, Any]]:
