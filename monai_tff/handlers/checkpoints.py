@@ -13,7 +13,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
 
-from monai_tff.errors import ConfigError
+from monai_tff.errors import ConfigError, WeightsError
 from monai_tff.handlers.checkpoint_files import (
     plain_state,
     read_checkpoint,
@@ -98,7 +98,8 @@ class RunCheckpoint:
 
         Raises:
             ConfigError: if checkpoints are there but `resume` is not set.
-            WeightsError: if `last.pt` cannot be read, or was written by a run of other settings.
+            WeightsError: if `last.pt` cannot be read, was written by a run of other settings, or is not the same for
+                all processes.
         """
         # Registered only now, so that it runs after every handler that the lists attached to the same event.
         if not engine.has_event_handler(self.save_last, Events.EPOCH_COMPLETED):
@@ -111,6 +112,20 @@ class RunCheckpoint:
             )
         if LAST in found:
             self._continue(engine, read_checkpoint(self.folder / LAST))
+        self._refuse_another_folder(engine)
+
+    def _refuse_another_folder(self, engine: Engine) -> None:
+        """All processes must continue from the same checkpoint, or start without one."""
+        if idist.get_world_size() == 1:
+            return
+        everyone: Any = idist.all_gather([engine.state.iteration])
+        for rank, (iteration,) in enumerate(everyone):
+            if iteration != everyone[0][0]:
+                raise WeightsError(
+                    f"{self.folder / LAST}: is of iteration {everyone[0][0]} for process 0, but of {iteration} for "
+                    f"process {rank} (0: it is not there), expected one file for all; choose a run_dir on a file "
+                    "system that all machines share."
+                )
 
     def _continue(self, engine: Engine, checkpoint: Mapping[str, Any]) -> None:
         path = self.folder / LAST
