@@ -83,7 +83,8 @@ class FrameCodes:
             )
         try:
             with safe_open(path, framework="pt") as file:
-                return file.get_slice(CODES)[start : start + length]
+                # a copy: the slice would hold, and take to another process, the whole file
+                return file.get_slice(CODES)[start : start + length].clone()
         except (SafetensorError, OSError) as error:
             raise ScanError(
                 f"{path}: cannot be read as codes of frames ({error}), expected the file that this training made; "

@@ -89,3 +89,22 @@ def test_the_hook_of_a_debugger_is_left_alone(monkeypatch: pytest.MonkeyPatch) -
     parser = ConfigParser({"imports": ["$import monai_tff"], "initialize": ["$monai_tff.bundle.start()"]})
     parser.get_parsed_content("initialize")
     assert sys.excepthook is hook
+
+
+def test_a_frozen_encoder_keeps_what_it_has_learned(tmp_path: Path) -> None:
+    torch.save({"model": reconstructor().state_dict()}, tmp_path / "model.pt")
+    network = TFFPredictor(SIZE, hidden_size=16, max_frames=6)
+    hand_over(network, str(tmp_path / "model.pt"), frozen_encoder=True)
+    learning = {name.partition(".")[0] for name, value in network.named_parameters() if value.requires_grad}
+    assert learning == {"transformer", "head"}
+
+
+@pytest.mark.parametrize("weights", [None, "model.pt"])
+def test_an_encoder_that_has_learned_nothing_is_not_frozen(weights: str | None, tmp_path: Path) -> None:
+    state = reconstructor().state_dict()
+    torch.save(
+        {"model": {name: state[name] for name in state if name.startswith("transformer.")}}, tmp_path / "model.pt"
+    )
+    found = "initial_weights is null" if weights is None else ".*model.pt has no encoder"
+    with pytest.raises(ConfigError, match=f"frozen_encoder is true, but {found}: an encoder that has learned nothing"):
+        hand_over(reconstructor(), weights and str(tmp_path / weights), frozen_encoder=True)

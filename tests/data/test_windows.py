@@ -117,3 +117,24 @@ def test_worker_processes_change_nothing(dataset, num_workers):
         for w in RandomWindowSampler(dataset, seed=1)
     ]
     np.testing.assert_array_equal(seen, expected)
+
+
+class Codes:
+    """Stands for the files: the code of frame t of a scan is [length of its name, t]."""
+
+    def window(self, name, start, length):
+        return torch.stack([torch.full((length,), float(LENGTHS[name])), torch.arange(start, start + length)], dim=1)
+
+
+@pytest.mark.parametrize("with_images", [True, False])
+def test_windows_of_codes_beside_those_of_the_scan(dataset, with_images):
+    coded = WindowDataset(dataset.data, dataset.transform, 5, progress=False, codes=Codes(), with_images=with_images)
+    item = coded[(2, 6, 9)]
+    assert item["codes"].tolist() == [[23, 6], [23, 7], [23, 8], [23, 9], [23, 10]]
+    assert (item["scan"], item["window"], item["filler"]) == ("c", 6, False)
+    assert ("image" in item) == with_images
+    if with_images:
+        assert torch.equal(item["image"].values, dataset[(2, 6, 9)]["image"].values)
+    assert "codes" not in dataset[(2, 6, 9)]
+    # the samplers look at whole scans
+    assert list(RandomWindowSampler(coded)) == list(RandomWindowSampler(dataset))

@@ -61,3 +61,34 @@ def test_a_whole_scan_goes_to_the_inferer(scans):
     assert PrepareScan()({"image": scans[:1]})[0] is scans[0]
     with pytest.raises(ValueError, match="the batch holds 2; use batch_size 1"):
         PrepareScan()({"image": scans})
+
+
+CODES = [torch.arange(24.0).reshape(6, 4), torch.ones(6, 4)]
+
+
+@pytest.mark.parametrize("filler", [False, True])
+def test_reconstruction_takes_codes_as_input(scans, filler):
+    batch = {"image": scans, "codes": CODES, "filler": [filler, filler]}
+    codes, target = PrepareReconstruction()(batch, device="cpu")
+    assert torch.equal(codes, torch.stack(CODES)[: 0 if filler else 2])
+    assert torch.equal(target, PrepareReconstruction()({"image": scans}, device="cpu")[1][: 0 if filler else 2])
+
+
+@pytest.mark.parametrize(("filler", "expected"), [(False, [[1.0], [0.0]]), (True, [])])
+def test_prediction_takes_codes_without_the_scans(filler, expected):
+    batch = {"codes": CODES, "label": [1.0, 0.0], "filler": [filler, filler]}
+    codes, labels = PreparePrediction(SEX)(batch, device="cpu")
+    assert torch.equal(codes, torch.stack(CODES)[: len(expected)])
+    assert labels.tolist() == expected
+
+
+class WholeScans:
+    """Stands for the files of codes."""
+
+    def window(self, name, start, length):
+        return torch.full((length, 4), float(start)) if name == "a" else torch.zeros(0)
+
+
+def test_codes_of_a_whole_scan_go_to_the_inferer(scans):
+    inputs, target = PrepareScan(WholeScans())({"image": scans[:1], "scan": ["a"]})
+    assert (tuple(inputs.shape), target) == ((1, 6, 4), None)

@@ -87,3 +87,17 @@ def test_a_short_scan_is_refused(scan):
 def test_a_tensor_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"expected one scan of shape \[1, T, H, W, D\], found \(2, 5, 7, 8, 9\)"):
         TemporalInferer(window_length=5)(torch.ones(2, 5, *SIZE), _network(TFFPredictor))
+
+
+@pytest.mark.parametrize("kind", [TFFPredictor, TFFReconstructor])
+def test_codes_give_the_same_as_the_scan_that_they_are_of(scan, kind):
+    network = _network(kind)
+    inferer = TemporalInferer(window_length=5, stride=3)
+    with torch.no_grad():
+        codes = network.encode_frames(scan.unpack()[None])
+        torch.testing.assert_close(inferer(codes, network), inferer(scan, network), rtol=1e-5, atol=1e-5)
+
+
+def test_codes_of_too_few_frames():
+    with pytest.raises(ScanError, match="the scan has 4 frames, expected at least 5"):
+        TemporalInferer(window_length=5)(torch.zeros(1, 4, 32), _network(TFFPredictor))

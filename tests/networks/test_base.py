@@ -93,3 +93,45 @@ def test_too_many_frames(make, name):
         network(torch.zeros(1, 2, *SIZE, 6))
         with pytest.raises(ContractError, match="window: 7 frames came, expected at most max_frames = 6"):
             network(torch.zeros(1, 2, *SIZE, 7))
+
+
+def test_codes_take_the_place_of_the_frames_that_they_are_of(network):
+    image = torch.randn(2, 2, *SIZE, 4)
+    with torch.no_grad():
+        torch.testing.assert_close(network(network.encode_frames(image)), network(image), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 13), (1, 3, 11)])
+def test_codes_of_another_network_are_refused(network, shape):
+    message = re.escape(f"frame codes: a tensor of shape {list(shape)} came, expected [B, T, 12]")
+    with pytest.raises(ContractError, match=message):
+        network(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("name", ["autoencoder", "reconstructor", "predictor"])
+def test_a_frozen_encoder_stays_while_the_rest_learns(make, name):
+    network = make(name, dropout=0.4, code_normalisation=True)
+    network.freeze_encoder()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.1, weight_decay=0.5)
+    image = torch.randn(1, 2, *SIZE, 4)
+    network.train()
+    codes = network.encode_frames(image)
+    (network(image) ** 2).sum().backward()
+    optimiser.step()
+    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
+    frozen = tuple(f"{part}." for part in ("encoder", "bottleneck_in", "code_norm"))
+    assert not [key for key in changed if key.startswith(frozen)]
+    assert {"predictor": "head.weight"}.get(name, "decoder.output.weight") in changed
+    # no dropout in it: neither a second time nor in evaluation does it give other codes
+    assert torch.equal(network.encode_frames(image), codes)
+    assert torch.equal(network.eval().encode_frames(image), codes)
+
+
+def test_the_rest_of_a_frozen_network_drops_out_in_training_alone(make):
+    network = make("reconstructor", dropout=0.4)
+    network.freeze_encoder()
+    image = torch.randn(1, 2, *SIZE, 4)
+    with torch.no_grad():
+        assert not torch.equal(network.train()(image), network(image))
+        assert torch.equal(network.eval()(image), network(image))

@@ -63,21 +63,27 @@ def test_checkpointing_repeats_the_dropout_of_the_forward_pass(make):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
 
 
+def kept_bytes(work, inputs):
+    """Bytes of what a forward pass keeps for the backward pass."""
+    storages: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = work(inputs)
+    assert output.requires_grad
+    return sum(storages.values())
+
+
 @pytest.mark.usefixtures("_two_frames_a_pass")
 def test_checkpointing_keeps_the_memory_of_the_frames_alone(make):
     network = make("autoencoder").train()
     kept: dict[bool, int] = {}
     for checkpointed in (False, True):
         network.checkpoint_activations = checkpointed
-        storages: dict[int, int] = {}
-
-        def keep(tensor: torch.Tensor, storages: dict[int, int] = storages) -> torch.Tensor:
-            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            network(torch.randn(1, 2, *SIZE, 6))
-        kept[checkpointed] = sum(storages.values())
+        kept[checkpointed] = kept_bytes(network, torch.randn(1, 2, *SIZE, 6))
     assert kept[True] < 0.3 * kept[False]
 
 
@@ -92,3 +98,29 @@ def test_work_sees_the_frames_in_their_order():
     result = in_passes(lambda part: seen.append(len(part)) or part + 1, frames, voxels=10**6, checkpointed=False)
     assert torch.equal(result, frames + 1)
     assert seen == [2] * 50
+
+
+@pytest.mark.usefixtures("_two_frames_a_pass")
+def test_training_on_codes_keeps_nothing_of_the_convolutions_of_a_frame(make):
+    """A frame more costs its features at the bottleneck, a part of its own size, against many times its size."""
+    network = make("reconstructor").train()
+    network.freeze_encoder()
+    growth: dict[bool, float] = {}
+    for checkpointed in (False, True):
+        network.checkpoint_activations = checkpointed
+        short, long = (kept_bytes(network.decode_frames, torch.randn(1, frames, 12)) for frames in (8, 64))
+        growth[checkpointed] = (long - short) / 56 / (math.prod(SIZE) * 4)
+    assert growth[True] < 0.25
+    assert growth[False] > 20
+
+
+@pytest.mark.usefixtures("_two_frames_a_pass")
+def test_without_gradients_other_devices_take_passes_too(monkeypatch):
+    monkeypatch.setattr(frame_passes, "PASS_BYTES", {"cpu": 1, "other": 2 * 16 * 7})
+    frames = torch.empty(9, 5, device="meta")
+    seen = []
+    with torch.no_grad():
+        in_passes(lambda part: seen.append(len(part)) or part, frames, voxels=7, checkpointed=False)
+    assert max(seen) <= 3
+    in_passes(lambda part: seen.append(len(part)) or part, frames, voxels=7, checkpointed=False)
+    assert seen[-1] == 9

@@ -4,11 +4,13 @@ import re
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monai_tff.errors import WeightsError
-from monai_tff.networks import HandoverReport, TFFAutoEncoder, load_finished, load_pretrained
+from monai_tff.networks import HandoverReport, TFFAutoEncoder, TFFReconstructor, load_finished, load_pretrained
 from monai_tff.networks.original import original_name
-from monai_tff.networks.weights import part_of
+from monai_tff.networks.weights import fitted_positions, part_of
 
 SIZE = (7, 8, 9)
 
@@ -163,3 +165,48 @@ def test_weights_that_are_not_finite_leave_the_network_as_it_was(make):
     ):
         load_pretrained(network, state)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+POSITIONS = "transformer.bert.embeddings.position_embeddings.weight"
+
+
+@pytest.mark.parametrize(
+    ("max_frames", "rows"),
+    [(3, [0, 1, 2, 3]), (6, [0, 1, 2, 3, 4, 5, 6]), (9, [0, 1, 2, 3, 4, 5, 6, 1, 2, 3]), (1, [0, 1])],
+)
+def test_positions_of_longer_and_shorter_windows(make, max_frames, rows):
+    state = scrambled(make("reconstructor"))  # windows of up to 6 frames
+    network = TFFReconstructor(SIZE, hidden_size=12, num_heads=3, feedforward_size=20, max_frames=max_frames)
+    report = load_pretrained(network, state)
+    assert torch.equal(network.state_dict()[POSITIONS], state[POSITIONS][rows])
+    assert report.positions == (None if max_frames == 6 else (6, max_frames))
+    assert POSITIONS in report.loaded
+    network.eval()(torch.zeros(1, 2, *SIZE, max_frames))
+
+
+@given(found=st.integers(1, 12), wanted=st.integers(1, 40))
+def test_positions_are_repeated_in_turn(found, wanted):
+    table = torch.arange(2.0 * (1 + found)).reshape(1 + found, 2)
+    fitted = fitted_positions(table, wanted)
+    assert torch.equal(fitted[0], table[0])
+    assert len(fitted) == 1 + wanted
+    for frame in range(wanted):
+        assert torch.equal(fitted[1 + frame], table[1 + frame % found])
+
+
+@pytest.mark.parametrize(
+    ("positions", "line"),
+    [
+        ((29, 256), "\npositions: those of 29 frames, repeated in turn for 256 frames"),
+        ((29, 12), "\npositions: those of 29 frames, of which the first 12 are kept"),
+        (None, ""),
+    ],
+)
+def test_the_report_says_what_became_of_the_positions(positions, line):
+    assert str(HandoverReport((), (), (), positions)).endswith("left out: nothing" + line)
+
+
+def test_a_finished_network_has_its_own_positions(make):
+    network = TFFReconstructor(SIZE, hidden_size=12, num_heads=3, feedforward_size=20, max_frames=9)
+    with pytest.raises(WeightsError, match=re.escape(f"'{POSITIONS}' has the shape [7, 12], expected [10, 12]")):
+        load_finished(network, make("reconstructor").state_dict())
