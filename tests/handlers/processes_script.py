@@ -13,7 +13,10 @@ from monai.data import DataLoader, DistributedSampler
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import ValidationHandler
 
+from monai_tff.bundle import processes
+from monai_tff.bundle.processes import by_first_process
 from monai_tff.contract import Target
+from monai_tff.errors import ConfigError, WeightsError
 from monai_tff.handlers import (
     EpochSeeds,
     MeanLoss,
@@ -56,13 +59,14 @@ def _prepare(batch: dict[str, Any], device: Any, non_blocking: bool, **kwargs: A
     return batch["image"][0], torch.full((len(batch["image"][0]), 1), batch["label"][0])
 
 
-def train(folder: Path, distributed: bool, even: bool) -> None:
+def train(folder: Path, distributed: bool, even: bool, resume: bool = False) -> None:
     """One epoch of five steps that change nothing, and one evaluation.
 
     Args:
         folder: where everything is written.
         distributed: use DistributedDataParallel and split the scans.
         even: fill the shorter share with a scan that the other process has too.
+        resume: continue from the folder's checkpoint.
     """
     torch.manual_seed(0)
     network: torch.nn.Module = torch.nn.Linear(1, 1)
@@ -93,7 +97,7 @@ def train(folder: Path, distributed: bool, even: bool) -> None:
         loss_function=loss,
         prepare_batch=_prepare,
         train_handlers=[
-            RunCheckpoint(folder / "models", network, optimizer, {}, mode="min", evaluator=evaluator),
+            RunCheckpoint(folder / "models", network, optimizer, {}, mode="min", evaluator=evaluator, resume=resume),
             EpochSeeds(0, sampler),
             TrainingScalars(loss, optimizer),
             ValidationHandler(1, evaluator),
@@ -104,9 +108,30 @@ def train(folder: Path, distributed: bool, even: bool) -> None:
     ).run()
 
 
-if __name__ == "__main__":
+def refuse() -> None:
+    """What the first process may find."""
+    raise ConfigError("the folder is not empty")
+
+
+def main(folder: Path) -> None:
+    """Trains twice together, and shows how both processes end when they cannot go on."""
     dist.init_process_group("gloo")
+    rank = int(os.environ["RANK"])
     for name in ("uneven", "even"):
-        train(Path(sys.argv[1]) / name, distributed=True, even=name == "even")
+        train(folder / name, distributed=True, even=name == "even")
+    try:
+        train(folder / ("uneven" if rank == 0 else "no such folder"), distributed=True, even=True, resume=True)
+    except WeightsError as error:
+        print(str(error).removeprefix(str(folder)))
+    print(by_first_process(lambda: f"of process {rank}"))
+    processes.GRACE_SECONDS = 0.1
+    try:
+        by_first_process(refuse)
+    except (ConfigError, SystemExit) as end:
+        print(f"{type(end).__name__} {end}")
     dist.destroy_process_group()
-    print(f"process {os.environ['RANK']} is done")
+    print(f"process {rank} is done")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
