@@ -26,7 +26,7 @@ SETTINGS = {"cpu": "CPU", "cpu_default": "CPU, default allocator", "cuda": "GPU"
 TUNED = {"MALLOC_MMAP_THRESHOLD_": str(2**33), "MALLOC_TRIM_THRESHOLD_": str(2**34), "MALLOC_TOP_PAD_": str(2**28)}
 """glibc: keep freed memory instead of handing it back, whose pages would have to be asked for and zeroed again."""
 
-PRELOADED = ["torch", "transformers.models.bert.modeling_bert", "monai_tff.networks", "monai_tff.losses"]
+PRELOADED = ["transformers.models.bert.modeling_bert", "monai_tff.engines", "monai_tff.inferers", "monai_tff.losses"]
 
 
 def make_parser(description: str | None) -> argparse.ArgumentParser:

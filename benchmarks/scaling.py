@@ -34,7 +34,8 @@ SWEEPS: dict[str, list[Any]] = {
     "batch_size": [1, 2, 4, 8],
     "grid": [(19, 24, 21), HALF, (56, 70, 61), (75, 93, 81)],
 }
-QUICK: dict[str, list[Any]] = {"num_frames": [2, 6], "batch_size": [1], "grid": [(12, 14, 13)]}
+QUICK_GRID = (12, 14, 13)
+QUICK: dict[str, list[Any]] = {"num_frames": [2, 6], "batch_size": [2], "grid": [(10, 12, 11)]}
 WORDS = {"num_frames": "frames", "batch_size": "windows", "grid": "grid"}
 
 
@@ -55,7 +56,7 @@ def variations(sweeps: Mapping[str, list[Any]]) -> Iterator[tuple[str, str, Phas
                 for value in values:
                     changed = {"grid": HALF, "hidden_size": HIDDEN_SIZE, "num_frames": 20, what: value}
                     if sweeps is QUICK:
-                        changed |= {"grid": QUICK["grid"][0]} | ({} if what == "num_frames" else {"num_frames": 3})
+                        changed |= {"grid": QUICK_GRID, "num_frames": 3, what: value}
                     yield what, name, dataclasses.replace(base, **changed)
 
 

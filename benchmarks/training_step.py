@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from byte_floor import bytes_of_step, bytes_per_second
 from contestants import (
     BFLOAT16,
     CHANNELS_LAST,
@@ -76,8 +77,8 @@ def _relative(ours: torch.Tensor, published: torch.Tensor) -> float:
     return float(f"{((ours - published).abs().max() / published.abs().max()).item():.1e}")
 
 
-def measure_times(names: list[str], phase: Phase, rounds: int, device: str) -> tuple[list[dict[str, Any]], dict]:
-    """Rows of seconds by contestant, and how much the two that are compared differ."""
+def measure_times(names: list[str], phase: Phase, rounds: int, device: str) -> dict[str, Any]:
+    """Rows of seconds by contestant, how much the two that are compared differ, and what a step has to move."""
     contestants = make_all(names, phase, device)
     found = differences(contestants[OURS], contestants[PUBLISHED], phase, device)
     times = in_turns({name: contestant.step for name, contestant in contestants.items()}, rounds)
@@ -87,19 +88,20 @@ def measure_times(names: list[str], phase: Phase, rounds: int, device: str) -> t
         stages = {stage: quartiles([step[number] for step in times[name]], 4)[1] for number, stage in enumerate(STAGES)}
         ratio = {} if name == PUBLISHED else {"ratio": ratios(steps[name], steps[PUBLISHED])}
         rows.append({"contestant": name, **stages, "step": quartiles(steps[name], 4)[1], **ratio})
-    return rows, found
+    fast = BFLOAT16 if device == "cuda" and BFLOAT16 in names else OURS
+    return {"differences": found, "rows": rows, "bytes": bytes_of_step(contestants[fast]), "bytes_of": fast}
 
 
 def measure(phase: Phase, names: list[str], options: argparse.Namespace) -> dict[str, Any]:
     memory = {name: alone(options, measure_memory, name, phase, options.device) for name in names}
-    rows, found = measure_times(names, phase, options.rounds, options.device)
-    for row in rows:
+    found = measure_times(names, phase, options.rounds, options.device)
+    for row in found["rows"]:
         name = row["contestant"]
         row["memory"] = memory[name]
         if name != PUBLISHED:
             row["memory_ratio"] = round(memory[name]["peak"] / memory[PUBLISHED]["peak"], 3)
             row["work_ratio"] = round(_work(memory[name]) / _work(memory[PUBLISHED]), 3)
-    return {"phase": phase.words, "number": phase.number, "differences": found, "rows": rows}
+    return {"phase": phase.words, "number": phase.number, **found}
 
 
 def _work(memory: dict[str, int]) -> int:
@@ -120,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.variants:
         names += [BFLOAT16, COMPILED, *([CHANNELS_LAST] if options.device == "cuda" else [])]
     result: dict[str, Any] = {"machine": describe_machine(options, "transformers"), "rounds": options.rounds}
-    result["phases"] = []
+    result |= {"bytes_per_second": bytes_per_second(options.device), "phases": []}
     for phase in phases:
         print(f"phase {phase.words} ...", flush=True)
         result["phases"].append(measure(phase, names, options))

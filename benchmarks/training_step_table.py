@@ -10,6 +10,7 @@ from measuring import SETTINGS, machines, rows_of, verdict
 
 TIME, AIM, TIME_ON_A_GPU = 0.6, 0.45, 0.2
 MEMORY, MEMORY_CHECKPOINTING = 0.7, 0.4
+TIMES_THE_FLOOR = 4.0
 START, END = ("phase", "contestant", "where"), ("asked", "verdict")
 
 
@@ -69,6 +70,25 @@ def _memory_rows(results: Mapping[str, Any]) -> Iterator[list[object]]:
     yield from _not_measured(results, 4, None)
 
 
+def _floor_rows(results: Mapping[str, Any]) -> Iterator[list[object]]:
+    for setting, result in results.items():
+        for phase in result["phases"]:
+            floor = phase["bytes"] / result["bytes_per_second"]
+            (step,) = (row["step"] for row in phase["rows"] if row["contestant"] == phase["bytes_of"])
+            times = round(step / floor, 2)
+            asked = asked_of_floor(setting, phase["number"])
+            of_it = ["-", "-"] if asked is None else [f"<= {asked}", verdict(times, asked)]
+            speed = f"{result['bytes_per_second'] / 1e9:.3g}"
+            start = [phase["phase"], phase["bytes_of"], SETTINGS[setting], f"{phase['bytes'] / 1e9:.3g}", speed]
+            yield [*start, f"{floor:.3g}", times, *of_it]
+    yield from _not_measured(results, 4, TIMES_THE_FLOOR)
+
+
+def asked_of_floor(setting: str, number: int) -> float | None:
+    """Largest ratio of a step to the time that its bytes take."""
+    return TIMES_THE_FLOOR if setting == "cuda" and number in (2, 3) else None
+
+
 def _not_measured(results: Mapping[str, Any], cells: int, asked: float | None) -> Iterator[list[object]]:
     if "cuda" not in results:
         for phase in PHASES:
@@ -107,6 +127,11 @@ def table(results: Mapping[str, Any]) -> str:
                 [*START, "MB", "MB without imports", "ratio", "ratio without imports", *END],
                 *_memory_rows(results),
             ),
+            "",
+            "The byte floor: the time in which the device moves what convolutions, matrix products and the optimiser "
+            "have to read and write once, at the speed of copying a large tensor.",
+            "",
+            *rows_of([*START, "GB moved", "GB per s", "floor s", "step / floor", *END], *_floor_rows(results)),
             "",
         ]
     )
