@@ -23,7 +23,7 @@ from monai_tff.networks import TFFAutoEncoder, TFFPredictor, TFFReconstructor
 from monai_tff.networks.base import FrameCoder
 from monai_tff.networks.blocks import FrameConv3d
 
-OUTPUT_TOLERANCE = 0.05
+OUTPUT_TOLERANCE = 0.02
 """Of the norm of a network's outputs, as docs/how_to/choose_hardware_options.md says."""
 
 GRADIENT_TOLERANCE = 0.1
