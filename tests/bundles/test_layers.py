@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +167,18 @@ def test_the_published_learning_rate_per_step() -> None:
         handlers = config_of(phase)["train#handlers"]
         (schedule,) = [entry for entry in handlers if entry["_target_"] == "LrScheduleHandler"]
         assert schedule["epoch_level"] is False
+
+
+def test_the_experiment_of_the_page_on_long_windows(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "how_to" / "train_on_long_windows.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "long.yaml").write_text(snippet)
+    (tmp_path / "my_study.yaml").write_text("spatial_size: [75, 93, 81]\nrepetition_time: 0.72\n")
+    phases = {phase.name: config_of(phase) for phase in read_experiment(tmp_path / "long.yaml").phases}
+    for name in ("transformer_long", "finetune_long"):
+        assert value(phases[name], "train#dataset#window_length") == 256
+        assert value(phases[name], "network_def#max_frames") == 256
+        assert value(phases[name], "frame_codes#folder") == "codes"
+        assert phases[name]["frozen_encoder"] is True
+    for name in ("autoencoder", "transformer"):
+        assert phases[name]["frozen_encoder"] is False
