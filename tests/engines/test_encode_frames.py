@@ -145,3 +145,27 @@ def test_a_disk_that_refuses_is_named(datasets, tmp_path):
     (tmp_path / "codes").write_text("a file where the folder would be")
     with pytest.raises(ConfigError, match=r"codes.*could not be written"):
         encode_scans(frozen(), FrameCodes(tmp_path / "codes"), datasets)
+
+
+def _encode_in_a_group(rank, folder, datasets):
+    torch.distributed.init_process_group("gloo", f"file://{folder}/group", rank=rank, world_size=2)
+    count = encode_scans(frozen(), FrameCodes(folder / "codes"), datasets)
+    # each sees the files of the other when it goes on
+    (folder / f"{rank}.txt").write_text(f"{count} {len(list((folder / 'codes').rglob('*.safetensors')))}")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_share_the_scans_and_wait_for_each_other(datasets, tmp_path):
+    fork = torch.multiprocessing.get_context("fork")
+    processes = [fork.Process(target=_encode_in_a_group, args=(rank, tmp_path, datasets)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert [(tmp_path / f"{rank}.txt").read_text() for rank in range(2)] == ["2 3", "1 3"]
+    encode_scans(frozen(), FrameCodes(tmp_path / "alone"), datasets)
+    names = [path.relative_to(tmp_path / "alone") for path in (tmp_path / "alone").rglob("*.safetensors")]
+    assert len(names) == 3
+    for name in names:
+        assert (tmp_path / "codes" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
