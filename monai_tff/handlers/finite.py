@@ -99,15 +99,16 @@ class NonFiniteGuard:
         network.load_state_dict(self._weights)
         network.eval()
         epoch, first, last = engine.state.epoch, min(self._batches), max(self._batches)
+        weights = "the first weights" if first == 1 else f"the weights of iteration {first - 1}"
         for iteration, batch in self._batches.items():
             loss = _loss_of(engine, network, batch)
             if not bool(torch.isfinite(loss)):
-                place = f"{iteration} (found at iteration {last}, computed again with the weights of {first - 1})"
+                place = f"{iteration} (found at iteration {last}, computed again with {weights})"
                 return _of_a_batch(loss.item(), epoch, place, batch)
         elsewhere = " in this process" if idist.get_world_size() > 1 else ""
         return ConfigError(
             f"the training loss is {total} in epoch {epoch}, between iterations {first} and {last}, expected a finite "
-            f"number; no batch alone{elsewhere} gives such a loss with the weights of iteration {first - 1}, "
+            f"number; no batch alone{elsewhere} gives such a loss with {weights}, "
             f"so the weights diverged; lower the learning rate or clip the gradients, {WAY_OUT}"
         )
 

@@ -48,7 +48,7 @@ def started(
 
 def sentence_of(workflow: Any) -> str:
     with pytest.raises(ConfigError) as caught:
-        workflow.run()
+        workflow.parser.get_parsed_content("train#trainer").run()
     return str(caught.value)
 
 
@@ -67,7 +67,7 @@ def test_scans_and_windows_of_the_first_bad_batch_are_named(
 
     sentence = sentence_of(workflow)
     assert "the training loss is nan in epoch 2, iteration" in sentence
-    assert "found at iteration 10, computed again with the weights of 6" in sentence
+    assert "found at iteration 10, computed again with the weights of iteration 6" in sentence
     assert f"{bad['scan']} (window from frame" in sentence
     assert sentence.count("(window from frame") == 2
     assert torch.load(tmp_path / "models" / "last.pt", weights_only=True)["epoch"] == 1
@@ -85,5 +85,6 @@ def test_diverged_weights_are_told_from_bad_scans(phase: str, started: Callable[
 
     sentence = sentence_of(workflow)
     assert "between iterations 1 and 6" in sentence
+    assert "no batch alone gives such a loss with the first weights" in sentence
     assert "the weights diverged; lower the learning rate or clip the gradients" in sentence
     assert not list((tmp_path / "models").glob("*.pt"))

@@ -58,7 +58,9 @@ def test_replays_the_iterations_since_the_last_look_and_names_the_batch(make_run
         if engine.state.iteration == 5:
             engine.state.batch["image"][1] = torch.full((4,), float("inf"))
 
-    with pytest.raises(ConfigError, match=r"epoch 2, iteration 5 \(found at iteration 6, .* weights of 3\)") as caught:
+    with pytest.raises(
+        ConfigError, match=r"epoch 2, iteration 5 \(found at iteration 6, .* weights of iteration 3\)"
+    ) as caught:
         trainer.run()
     assert f"at {describe_batch(batches[5])}; look" in str(caught.value)
     assert all(torch.isfinite(weight).all() for weight in run.network.parameters())
