@@ -20,6 +20,9 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BUNDLES = sorted((ROOT / "bundles").glob("tff_*"))
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
+FROM_ROOT = [README, *PAGES]
+"""Documents whose commands are run where the repository is; those of a bundle in its folder."""
+
 DOCUMENTS = [README, *(bundle / "docs" / "README.md" for bundle in BUNDLES)]
 SECTIONS = ["Model Overview", "Data", "Training configuration", "Input", "Output", "Performance", "Commands"]
 SECTIONS += ["Limitations", "References", "License"]
@@ -41,7 +44,7 @@ def commands(beginning: str) -> list[Any]:
         blocks = "\n".join(snippets(document, "bash")).replace("\\\n", " ").splitlines()
         spans = re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL))
         for line in [*blocks, *(" ".join(span.split()) for span in spans)]:
-            line = re.sub(r"^torchrun( --\S+)* -m ", "python -m ", line)
+            line = re.sub(r"^(srun( --\S+)* )?torchrun( +--\S+)* +-m ", "python -m ", line)
             words = shlex.split(line.removeprefix(beginning)) if line.startswith(beginning) else []
             if len(words) > 1:  # a text may name a command without its arguments
                 found.append(pytest.param(document, words, id=f"{document.relative_to(ROOT)}: {line}"))
@@ -50,7 +53,7 @@ def commands(beginning: str) -> list[Any]:
 
 def bundle_of(document: Path, config_files: list[str]) -> Path:
     """The bundle that a command line of a document runs."""
-    if document != README:
+    if document not in FROM_ROOT:
         return document.parents[1]
     named = [bundle for bundle in BUNDLES if bundle.name in config_files[0]]
     return named[0] if named else ROOT / "bundles" / "tff_fmri_prediction"
@@ -62,7 +65,7 @@ def config_path(document: Path, name: str) -> Path | None:
         return None
     if name.startswith("runs/"):  # a run folder gets its configs from the bundle
         return bundle_of(document, [name]) / "configs" / Path(name).name
-    return (ROOT if document == README else document.parents[1]) / name
+    return (ROOT if document in FROM_ROOT else document.parents[1]) / name
 
 
 @pytest.mark.parametrize(("document", "words"), commands("python -m monai_tff"))

@@ -97,6 +97,9 @@ def test_steps_in_processes(benchmark: Callable, tmp_path: Path) -> None:
     assert len(found["seconds"]) >= 2
     assert all(0 < seconds < 10 for seconds in found["seconds"])
     assert {"1 training loss", "2 training loss"} <= set(found["losses"])
+    other = {**found["losses"], "2 training loss": 1.5 * found["losses"]["2 training loss"]}
+    assert module.difference(found["losses"], other) == 0.5
+    assert module.difference(found["losses"], other, ["1 training loss"]) == 0.0
     words = module.words_of("transformer", 2, settings)
     assert words[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     assert "multi_gpu_train.yaml" in words[words.index("--config_file") + 1]
