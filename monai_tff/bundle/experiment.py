@@ -147,12 +147,7 @@ def run_experiment(
     for name in [*(phases or ()), *(name for name in overrides if name)]:
         if name not in names:
             raise ConfigError(f"phase '{name}': the experiment has no such phase, expected one of {', '.join(names)}.")
-    chosen = [
-        dataclasses.replace(
-            phase, overrides={**phase.overrides, **overrides.get("", {}), **overrides.get(phase.name, {})}
-        )
-        for phase in experiment.phases
-    ]
+    chosen = [_overridden(phase, overrides) for phase in experiment.phases]
     wanted = names if phases is None else phases
     for phase in chosen:
         if phase.name in wanted:
@@ -169,6 +164,11 @@ def run_experiment(
         say(f"evaluation of {folder / 'models' / 'model.pt'} on the test set -> {folder / 'evaluation'}")
         run_workflow([str(folder / "configs" / "evaluate.yaml")], "eval", {})
     return folder
+
+
+def _overridden(phase: Phase, overrides: Mapping[str, Mapping[str, Any]]) -> Phase:
+    values = {**phase.overrides, **overrides.get("", {}), **overrides.get(phase.name, {})}
+    return dataclasses.replace(phase, overrides=values)
 
 
 def check_phase(phase: Phase) -> None:
