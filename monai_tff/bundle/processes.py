@@ -66,6 +66,7 @@ def open_process_group() -> None:
 def close_process_group() -> None:
     """Leaves the other processes, at the end of a run that went well."""
     if dist.is_initialized():
+        dist.barrier()  # none leaves while another one still writes, or talks
         dist.destroy_process_group()
 
 
