@@ -14,8 +14,6 @@ from published_layout import PublishedLayout
 from published_losses import PublishedReconstructionLoss, random_vgg16
 from torch import nn
 
-from monai_tff.engines import training_network
-from monai_tff.inferers import WindowInferer
 from monai_tff.losses import PerceptualLoss, ReconstructionLoss
 from monai_tff.networks import TFFAutoEncoder, TFFPredictor, TFFReconstructor
 
@@ -102,7 +100,7 @@ class Contestant:
         self.device, self.network, self.image = device, network, image
         published = name == PUBLISHED
         self.checkpointing = name == CHECKPOINTING
-        self.inferer = WindowInferer(amp=name == BFLOAT16)
+        self.bfloat16 = name == BFLOAT16
         self.loss = make_loss(phase, published).to(device)
         parameters = [value for value in network.parameters() if value.requires_grad]
         # The published optimiser is torch's default one, ours is fused.
@@ -113,7 +111,9 @@ class Contestant:
         """Trains a step on an image, and gives way after each of `STAGES`."""
         self.network.checkpoint_activations = self.checkpointing  # contestants may share a network
         self.optimizer.zero_grad(set_to_none=True)
-        output = self.inferer(image, self.network)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
+            output = self.network(image)
+        output = output.float()
         yield
         loss = self.loss(output, image if self.labels is None else self.labels)
         yield
@@ -138,7 +138,9 @@ def prepared(name: str, network: nn.Module) -> nn.Module:
     """A network of ours as its contestant trains it."""
     if name == CHANNELS_LAST:
         network = network.to(memory_format=torch.channels_last_3d)
-    return training_network(network, compile=name == COMPILED)
+    if name == COMPILED:
+        network.compile()
+    return network
 
 
 def make(name: str, phase: Phase, device: str) -> Contestant:

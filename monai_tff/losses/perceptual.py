@@ -25,7 +25,7 @@ VGG16_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
 LAYERS = {0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128)}
 """Output and input channels of the four 3 x 3 convolutions, by their number in VGG-16."""
 
-PASS_BYTES = 2**25
+PASS_BYTES = 2**24
 """Bytes of the widest activations of a pass: they fit a large cache of a processor."""
 
 

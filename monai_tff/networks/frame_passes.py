@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from monai_tff.networks.memory_order import CHANNELS_PER_GROUP
 
-PASS_BYTES = {"cpu": 2**25, "other": 2**28}
+PASS_BYTES = {"cpu": 2**24, "other": 2**28}
 """Bytes of the largest features of a pass. On a CPU they fit a large cache, and the C library reuses memory of up to
 32 MiB instead of asking the system for new pages, which costs as much as the convolutions."""
 

@@ -26,7 +26,7 @@ def test_a_pass_has_two_frames_at_least_and_fits_its_bytes(count, voxels, checkp
     sizes = [len(part) for part in parts]
     assert sum(sizes) == count
     assert min(sizes) >= min(2, count)
-    assert max(sizes) <= max(3, 2**25 // (16 * voxels))
+    assert max(sizes) <= max(3, 2**24 // (16 * voxels))
 
 
 @pytest.mark.usefixtures("_two_frames_a_pass")
