@@ -80,21 +80,22 @@ def image_of(recipe, name: str) -> torch.Tensor:
 
 
 def run_and_record(network: torch.nn.Module, image: torch.Tensor, modules: list[str]) -> dict[str, torch.Tensor]:
-    """Runs the network and keeps the outputs of modules, by their published paths."""
+    """Runs the network and keeps the outputs of modules, by their published paths; passes of frames come together."""
     ours = dict(MODULE_NAMES)
     ours["into_bert.reduce_dimension"] = "bottleneck_in.conv"  # the last of what it consists of
     ours["transformer.cls_embedding"] = "transformer.class_token"
-    found, hooks = {}, []
+    passes, hooks = {path: [] for path in modules}, []
     for path in modules:
 
         def keep(_module, _arguments, output, path=path):
-            found[path] = output[0] if isinstance(output, tuple) else output
+            passes[path].append(output[0] if isinstance(output, tuple) else output)
 
         hooks.append(network.get_submodule(ours.get(path, path)).register_forward_hook(keep))
     with torch.no_grad():
-        found["output"] = network(image)
+        result = network(image)
     for hook in hooks:
         hook.remove()
+    found = {path: torch.cat(outputs) for path, outputs in passes.items()} | {"output": result}
     if "transformer.cls_embedding" in found:
         row = functional.leaky_relu(found["transformer.cls_embedding"], 0.01)
         found["transformer.cls_embedding"] = row.expand(image.shape[0], 1, -1)
