@@ -10,7 +10,7 @@ LABEL_STAMP := $(LABEL_VENV)/.complete
 LINTED := monai_tff tests benchmarks
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test parity round-trip label-env label-test label-sample lint clean
+.PHONY: help env demo test parity round-trip docs label-env label-test label-sample lint clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -22,7 +22,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; name one: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)" -c constraints.txt
-	$(BIN)/python -m pip install --quiet -e '.[test,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet -e '.[test,dev,docs]' -c constraints.txt
 	@touch $@
 
 demo: $(STAMP) ## Train the three phases on a simulated cohort and print the test metrics
@@ -38,6 +38,9 @@ parity: $(STAMP) ## Run the heavy tests: the published numbers at paper size
 
 round-trip: $(STAMP) ## Predict with exported bundles in a new environment that holds the wheel
 	@$(BIN)/python -m pytest -m fresh tests/end_to_end
+
+docs: $(STAMP) ## Build the documentation site in docs/_build; a warning is an error
+	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -j auto -b html docs docs/_build
 
 label-env: $(LABEL_STAMP) ## Make .venv-label: the same versions, MONAI Label, and the project in it
 

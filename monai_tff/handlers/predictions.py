@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from pathlib import Path
-from typing import Any
 
 import ignite.distributed as idist
-import pandas as pd
 from ignite.engine import Engine, Events
 
 from monai_tff.contract import Target
-from monai_tff.handlers.files import replaced_file, write_error
+from monai_tff.handlers.evaluation_files import EvaluationSettings, write_evaluation
+from monai_tff.handlers.files import write_error
 from monai_tff.handlers.window_rows import WindowRows
-from monai_tff.metrics import SubjectResult, aggregate, evaluate_units, format_result, predicted_classes, score_columns
 
 
 class PredictionsWriter:
@@ -56,14 +52,16 @@ class PredictionsWriter:
         pretraining_overlap: str | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
-        self.target = target
-        self.split = split
-        self.threshold = threshold
-        self.flat = flat
-        self.baseline_value = baseline_value
-        self.bootstrap_samples = bootstrap_samples
-        self.seed = seed
-        self.pretraining_overlap = pretraining_overlap
+        self.settings = EvaluationSettings(
+            target=target,
+            split=split,
+            threshold=threshold,
+            flat=flat,
+            baseline_value=baseline_value,
+            bootstrap_samples=bootstrap_samples,
+            seed=seed,
+            pretraining_overlap=pretraining_overlap,
+        )
         self._rows = WindowRows(target)
 
     def attach(self, engine: Engine) -> None:
@@ -97,79 +95,5 @@ class PredictionsWriter:
             ContractError: for scores that are not finite.
         """
         windows = self._rows.gather()
-        if idist.get_rank() != 0:
-            return
-        labelled = bool(windows["truth"].notna().all())
-        units = aggregate(windows, self.target, flat=self.flat, unit=None if labelled else "session")
-        result = self._evaluate(units) if labelled else None
-        # The old numbers go first and the new ones come last: metrics.json never stands beside other predictions.
-        metrics = self.output_dir / "metrics.json"
-        metrics.unlink(missing_ok=True)
-        _write_table(self.output_dir / "windows.csv", windows)
-        predictions = self._predictions(units)
-        _write_table(self.output_dir / "predictions.csv", predictions)
-        _write_json(self.output_dir / "predictions.json", _plain_rows(predictions))
-        lines = [] if self.pretraining_overlap is None else [f"pretraining overlap: {self.pretraining_overlap}"]
-        if result is not None:
-            _write_json(metrics, self._report(result, windows))
-            lines += format_result(result, self.target, self.split)
-        print(f"predictions of {len(units)} scoring units: {self.output_dir / 'predictions.csv'}", *lines, sep="\n")
-
-    def _evaluate(self, units: pd.DataFrame) -> SubjectResult:
-        return evaluate_units(
-            units,
-            self.target,
-            threshold=self.threshold,
-            baseline_value=self.baseline_value,
-            bootstrap_samples=self.bootstrap_samples,
-            seed=self.seed,
-        )
-
-    def _predictions(self, units: pd.DataFrame) -> pd.DataFrame:
-        columns = score_columns(self.target)
-        table = units[["subject", "session", "scans", "windows", *columns, "spread", "truth"]].copy()
-        if self.target.kind != "regression":
-            table["predicted"] = predicted_classes(units[columns].to_numpy(), self.target, self.threshold)
-            table["truth"] = table["truth"].astype("Int64")
-        return table
-
-    def _report(self, result: SubjectResult, windows: pd.DataFrame) -> dict[str, Any]:
-        return {
-            "split": self.split,
-            "target": {"name": self.target.name, "kind": self.target.kind, "class_names": [*self.target.class_names]},
-            "threshold": self.threshold,
-            "flat": self.flat,
-            "pretraining_overlap": self.pretraining_overlap,
-            "values": {name: _number(value) for name, value in result.values.items()},
-            "intervals": {name: [_number(limit) for limit in limits] for name, limits in result.intervals.items()},
-            "bootstrap": {"samples": self.bootstrap_samples, "seed": self.seed},
-            "warnings": result.warnings,
-            "counts": {
-                "units": result.num_units,
-                "subjects": result.num_subjects,
-                "groups": result.num_groups,
-                "scans": int(windows["scan"].nunique()),
-                "windows": len(windows),
-            },
-        }
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN."""
-    return float(value) if math.isfinite(value) else None
-
-
-def _plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows as JSON can hold them: None for what is missing."""
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in rows]
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with replaced_file(path) as file:
-        file.write((json.dumps(content, indent=4, allow_nan=False) + "\n").encode())
-
-
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    with replaced_file(path) as file:
-        file.write(table.to_csv(index=False, lineterminator="\n").encode())
+        if idist.get_rank() == 0:
+            print(*write_evaluation(self.output_dir, windows, self.settings), sep="\n")
