@@ -1,8 +1,8 @@
 """The folder of an experiment that was run over folds or seeds: which runs it holds.
 
-    <folder>/folds.json
-    <folder>/fold-1/seed-7/{autoencoder,transformer,finetune}/     one member: a split and a seed
-    <folder>/evaluation/                                           pooled over the folds, mean over the seeds
+<folder>/folds.json
+<folder>/fold-1/seed-7/{autoencoder,transformer,finetune}/     one member: a split and a seed
+<folder>/evaluation/                                           pooled over the folds, mean over the seeds
 """
 
 from __future__ import annotations
@@ -62,6 +62,6 @@ def read_members(folder: str | Path) -> list[Member]:
         ]
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ConfigError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}), expected the folds that `monai_tff run --folds` "
+            f"{path}: cannot be read ({type(error).__name__}: {error}), expected the folds that `run --folds` "
             "wrote; start the run again with --resume."
         ) from error

@@ -1,1 +1,1 @@
-"""Where and when a prediction looks: attribution maps in the space of the scan, with checks that they mean something."""
+"""Where and when a prediction looks: attribution maps in the space of the scan, and checks of them."""
