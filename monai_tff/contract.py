@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from monai_tff.contract_values import (
+    inner_probability,
     orientation,
     positive_number,
     positive_numbers,
@@ -93,8 +94,8 @@ class InputContract:
         tr_policy: what to do with a scan of another repetition time: `refuse` or `allow`.
         normalisation: version of the two-channel normalisation.
         target: what is predicted, None for a reconstruction.
-        threshold: probability above which the positive class is named.
-        temperature: divisor of the logits, 1 for uncalibrated weights.
+        threshold: probability above which the positive class of two is named, between 0 and 1.
+        temperature: divisor of the logits, above 0; 1 for uncalibrated weights.
         target_mean: mean of a regression target over training subjects, in the target's units.
         target_std: standard deviation likewise.
 
@@ -125,6 +126,8 @@ class InputContract:
             "spatial_size": whole_numbers("spatial_size", self.spatial_size, 3, 1),
             "window_length": whole_number("window_length", self.window_length, 1),
             "trim": whole_number("trim", self.trim, 0),
+            "threshold": inner_probability("threshold", self.threshold),
+            "temperature": positive_number("temperature", self.temperature),
         }
         if self.voxel_size is not None:
             checked["voxel_size"] = positive_numbers("voxel_size", self.voxel_size, 3)

@@ -53,6 +53,17 @@ def positive_number(key: str, value: Any) -> float:
     return float(value)
 
 
+def inner_probability(key: str, value: Any) -> float:
+    """One number above 0 and below 1.
+
+    Raises:
+        ContractError: naming the key.
+    """
+    if not _is_positive(value) or value >= 1:
+        _refuse(key, value, "a number above 0 and below 1")
+    return float(value)
+
+
 def slices(key: str, value: Any) -> tuple[tuple[int | None, int | None], ...]:
     """A start and a stop for each axis, as in a Python slice; None for a whole axis.
 

@@ -90,8 +90,6 @@ def plain_contract(values: Mapping[str, Any]) -> InputContract:
     for name in NUMBER_ARGUMENTS:
         if values.get(name) is not None and not _is_number(values[name]):
             raise BundleError(f"contract#{name} is {shown(values[name])}, expected a number")
-    if values.get("temperature", 1.0) is None or values.get("temperature", 1.0) <= 0:
-        raise BundleError(f"contract#temperature is {shown(values['temperature'])}, expected a number above 0")
     target = values.get("target")
     if target is not None:
         _check_target(target)

@@ -109,6 +109,8 @@ value_cases(
         "contract_of_an_unknown_mask": ("contract#mask", lambda c: "/mask.nii.gz"),
         "contract_of_an_unknown_cleaning": ("contract#denoising", lambda c: "clean_img:os.abort"),
         "contract_of_a_temperature_of_zero": ("contract#temperature", lambda c: 0),
+        "contract_of_a_temperature_that_is_none": ("contract#temperature", lambda c: None),
+        "contract_of_a_threshold_that_names_one_class": ("contract#threshold", lambda c: 1),
         "contract_of_a_class_with_a_line_feed": ("contract#target#class_names#0", lambda c: "F\nerror: none"),
         "contract_of_a_class_with_terminal_codes": ("contract#target#class_names#0", lambda c: "\x1b[2J"),
         "contract_of_a_class_without_end": ("contract#target#class_names#0", lambda c: "F" * 100_000),
