@@ -46,6 +46,28 @@ def aggregate(windows: pd.DataFrame, target: Target, flat: bool = False, unit: s
         ContractError: for a score that is not a finite number, or not a probability.
     """
     columns = score_columns(target)
+    table, keys = checked_windows(windows, target, unit)
+    grouped = table.groupby(keys)
+    units = mean_scores(table, keys, columns, flat)
+    units["spread"] = _spread(table, units, keys, columns)
+    units["scans"] = grouped["scan"].nunique()
+    units["windows"] = grouped.size()
+    units["group"] = grouped["group"].first()
+    units["truth"] = grouped["truth"].first()
+    if "session" not in keys:
+        units["session"] = grouped["session"].first().where(grouped["session"].nunique() == 1, "")
+    units = units.reset_index()
+    units["session"] = units["session"].astype(object).where(units["session"] != "", None)
+    return units[["subject", "session", "group", "scans", "windows", *columns, "spread", "truth"]]
+
+
+def checked_windows(windows: pd.DataFrame, target: Target, unit: str | None = None) -> tuple[pd.DataFrame, list[str]]:
+    """The part of `aggregate` before the averages, which takes the same arguments and raises the same errors.
+
+    Returns:
+        One row per window, in an order of its own, and the columns that name a scoring unit.
+    """
+    columns = score_columns(target)
     table = _prepare(windows, columns)
     _check_scores(table, columns, target)
     if unit not in (None, "subject", "session"):
@@ -54,20 +76,23 @@ def aggregate(windows: pd.DataFrame, target: Target, flat: bool = False, unit: s
     keys = ["subject", "session"] if by_session else ["subject"]
     _check_one_value(table, keys, "truth", f"value of '{target.name}'")
     _check_one_value(table, ["subject"], "group", "group")
+    return table, keys
 
+
+def mean_scores(table: pd.DataFrame, keys: list[str], columns: list[str], flat: bool) -> pd.DataFrame:
+    """Averages checked windows to units.
+
+    Args:
+        table: of `checked_windows`.
+        keys: columns that name a unit.
+        columns: to average.
+        flat: over all windows of a unit at once, else within each scan first.
+
+    Returns:
+        The columns, sorted by unit, which is the index.
+    """
     per_scan = table if flat else table.groupby([*keys, "scan"], as_index=False)[columns].mean()
-    grouped = table.groupby(keys)
-    units = per_scan.groupby(keys)[columns].mean()
-    units["spread"] = _spread(table, units, keys, columns)
-    units["scans"] = grouped["scan"].nunique()
-    units["windows"] = grouped.size()
-    units["group"] = grouped["group"].first()
-    units["truth"] = grouped["truth"].first()
-    if not by_session:
-        units["session"] = grouped["session"].first().where(grouped["session"].nunique() == 1, "")
-    units = units.reset_index()
-    units["session"] = units["session"].astype(object).where(units["session"] != "", None)
-    return units[["subject", "session", "group", "scans", "windows", *columns, "spread", "truth"]]
+    return per_scan.groupby(keys)[columns].mean()
 
 
 def _prepare(windows: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ Interval = tuple[float, float]
 UNDEFINED: Interval = (float("nan"), float("nan"))
 NORMAL_QUANTILE = 1.959963984540054
 NUMBERS_AT_ONCE = 2_000_000
+UNBOUNDED = 1e100
 
 
 def bootstrap_intervals(
@@ -37,11 +38,22 @@ def bootstrap_intervals(
     Reference:
         Davison and Hinkley 1997, "Bootstrap Methods and their Application", section 3.8 (resampling of groups).
     """
+    return {name: percentiles(draws) for name, draws in bootstrap_draws(compute, groups, samples, seed).items()}
+
+
+def bootstrap_draws(
+    compute: Callable[[NDArray], Values], groups: Sequence[str], samples: int = 2000, seed: int = 0
+) -> Values:
+    """The values behind `bootstrap_intervals`, which takes the same arguments.
+
+    Returns:
+        For each name the value of every draw, [samples]. The draws depend on the groups and the seed alone.
+    """
     draws: dict[str, list[NDArray]] = {}
     for weights in _draw_weights(groups, samples, seed):
         for name, values in compute(weights).items():
             draws.setdefault(name, []).append(values)
-    return {name: _percentiles(np.concatenate(parts)) for name, parts in draws.items()}
+    return {name: np.concatenate(parts) for name, parts in draws.items()}
 
 
 def _draw_weights(groups: Sequence[str], samples: int, seed: int) -> Iterator[NDArray]:
@@ -54,12 +66,22 @@ def _draw_weights(groups: Sequence[str], samples: int, seed: int) -> Iterator[ND
         yield counts[:, group_of_unit].astype(float)
 
 
-def _percentiles(draws: NDArray) -> Interval:
-    draws = draws[np.isfinite(draws)]
+def percentiles(draws: NDArray) -> Interval:
+    """The 2.5 and 97.5 percentiles of bootstrap draws.
+
+    Args:
+        draws: NaN where a draw does not define the value, infinite where it has no bound.
+
+    Returns:
+        The limits, infinite where more than 2.5 % of the draws are; NaN where no draw defines the value.
+    """
+    draws = draws[~np.isnan(draws)]
     if not draws.size:
         return UNDEFINED
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return float(low), float(high)
+    # Infinite draws take part as very large ones, since a percentile between two of them would be NaN.
+    low, high = np.percentile(np.clip(draws, -UNBOUNDED, UNBOUNDED), [2.5, 97.5])
+    beyond = UNBOUNDED**0.5
+    return float(low) if low > -beyond else -np.inf, float(high) if high < beyond else np.inf
 
 
 def is_degenerate(interval: Interval) -> bool:

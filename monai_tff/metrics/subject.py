@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -15,6 +16,9 @@ from monai_tff.metrics import intervals
 from monai_tff.metrics.aggregation import score_columns
 from monai_tff.metrics.intervals import Interval
 from monai_tff.metrics.values import Values, binary_values, multiclass_values, regression_values, weighted_auroc
+
+Threshold = float | NDArray | Sequence[float]
+"""Probability above which class 1 is predicted: one number, or one per scoring unit (of pooled folds)."""
 
 FEW_SUBJECTS = 10
 
@@ -44,7 +48,7 @@ def evaluate_units(
     units: pd.DataFrame,
     target: Target,
     *,
-    threshold: float = 0.5,
+    threshold: Threshold = 0.5,
     baseline_value: float | None = None,
     bootstrap_samples: int = 2000,
     seed: int = 0,
@@ -65,7 +69,7 @@ def evaluate_units(
     Args:
         units: table of `aggregate`.
         target: what is predicted.
-        threshold: probability above which class 1 is predicted.
+        threshold: probability above which class 1 is predicted, one number or one per row of `units`.
         baseline_value: mean of a regression target over the training subjects.
         bootstrap_samples: draws of the bootstrap, 0 for no intervals.
         seed: of the bootstrap.
@@ -76,11 +80,11 @@ def evaluate_units(
     Raises:
         DatalistError: without units, or for a unit whose truth is missing or no class.
     """
-    _check_truth(units, target)
-    units = units.sort_values(["subject", "session"], na_position="first", ignore_index=True)
+    check_truth(units, target)
+    units, threshold = in_order(units, threshold)
     truth = units["truth"].to_numpy(float)
     scores = units[score_columns(target)].to_numpy(float)
-    compute = _value_function(target, truth, scores, threshold, baseline_value)
+    compute = value_function(units, target, threshold, baseline_value)
     values = {name: float(value[0]) for name, value in compute(np.ones((1, len(units)))).items()}
     limits: dict[str, Interval] = {}
     if bootstrap_samples > 0:
@@ -92,7 +96,16 @@ def evaluate_units(
     )
 
 
-def _check_truth(units: pd.DataFrame, target: Target) -> None:
+def check_truth(units: pd.DataFrame, target: Target) -> None:
+    """Refuses units that have no usable truth.
+
+    Args:
+        units: table of `aggregate`.
+        target: what is predicted.
+
+    Raises:
+        DatalistError: without units, or for a unit whose truth is missing or no class.
+    """
     if units.empty:
         raise DatalistError(f"scores table: no unit to evaluate '{target.name}' on, expected at least one subject.")
     truth = units["truth"].to_numpy(float)
@@ -108,11 +121,41 @@ def _check_truth(units: pd.DataFrame, target: Target) -> None:
         )
 
 
-def _value_function(
-    target: Target, truth: NDArray, scores: NDArray, threshold: float, baseline_value: float | None
+def in_order(units: pd.DataFrame, threshold: Threshold) -> tuple[pd.DataFrame, NDArray]:
+    """Sorts units by subject and session, so that no number depends on the order of rows.
+
+    Args:
+        units: table of `aggregate`.
+        threshold: one number or one per row.
+
+    Returns:
+        The sorted table, and the threshold of each of its rows [units].
+
+    Raises:
+        ValueError: for another number of thresholds.
+    """
+    thresholds = np.asarray(threshold, dtype=float)
+    if thresholds.shape not in ((), (len(units),)):
+        raise ValueError(f"threshold has the shape {thresholds.shape}, expected one or one for each of {len(units)}.")
+    order = units.reset_index(drop=True).sort_values(["subject", "session"], na_position="first").index
+    return units.iloc[order].reset_index(drop=True), np.broadcast_to(thresholds, len(units))[order]
+
+
+def value_function(
+    units: pd.DataFrame, target: Target, threshold: Threshold = 0.5, baseline_value: float | None = None
 ) -> partial[Values]:
+    """The function of weights [draws, units] that gives the numbers of these units, see `metrics.values`.
+
+    Args:
+        units: table of `aggregate`.
+        target: what is predicted.
+        threshold: one number or one per row.
+        baseline_value: mean of a regression target over the training subjects.
+    """
+    truth = units["truth"].to_numpy(float)
+    scores = units[score_columns(target)].to_numpy(float)
     if target.kind == "binary":
-        return partial(binary_values, truth, scores[:, 0], threshold=threshold)
+        return partial(binary_values, truth, scores[:, 0], threshold=np.asarray(threshold, dtype=float))
     if target.kind == "multiclass":
         return partial(multiclass_values, truth, scores, class_names=target.class_names)
     return partial(regression_values, truth, scores[:, 0], baseline_value=baseline_value)

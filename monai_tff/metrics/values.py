@@ -19,14 +19,14 @@ CLIP = 1e-7
 """Probabilities are kept this far from 0 and 1 in the cross-entropy."""
 
 
-def binary_values(truth: NDArray, score: NDArray, weights: NDArray, threshold: float = 0.5) -> Values:
+def binary_values(truth: NDArray, score: NDArray, weights: NDArray, threshold: float | NDArray = 0.5) -> Values:
     """Numbers of a target of two classes.
 
     Args:
         truth: class index 0 or 1 [units].
         score: probability of class 1 [units].
         weights: [draws, units].
-        threshold: class 1 is predicted where the score is greater.
+        threshold: class 1 is predicted where the score is greater; one number, or one per unit [units].
 
     Returns:
         `accuracy`, `balanced_accuracy`, `sensitivity` (class 1), `specificity` (class 0), `auroc` and
@@ -34,7 +34,6 @@ def binary_values(truth: NDArray, score: NDArray, weights: NDArray, threshold: f
     """
     positive = truth == 1
     correct = (score > threshold) == positive
-    clipped = np.clip(score, CLIP, 1 - CLIP)
     sensitivity = _mean(correct, weights * positive)
     specificity = _mean(correct, weights * ~positive)
     return {
@@ -43,7 +42,7 @@ def binary_values(truth: NDArray, score: NDArray, weights: NDArray, threshold: f
         "sensitivity": sensitivity,
         "specificity": specificity,
         "auroc": weighted_auroc(positive, score, weights),
-        "cross_entropy": _mean(-np.log(np.where(positive, clipped, 1 - clipped)), weights),
+        "cross_entropy": _mean(log_losses(truth, score), weights),
     }
 
 
@@ -62,14 +61,13 @@ def multiclass_values(truth: NDArray, score: NDArray, weights: NDArray, class_na
     """
     truth = truth.astype(int)
     correct = score.argmax(axis=1) == truth
-    clipped = np.clip(score[np.arange(len(truth)), truth], CLIP, 1)
     classes = range(len(class_names))
     sensitivities = [_mean(correct, weights * (truth == index)) for index in classes]
     return {
         "accuracy": _mean(correct, weights),
         "balanced_accuracy": np.mean(sensitivities, axis=0),
         "auroc": np.mean([weighted_auroc(truth == index, score[:, index], weights) for index in classes], axis=0),
-        "cross_entropy": _mean(-np.log(clipped), weights),
+        "cross_entropy": _mean(log_losses(truth, score), weights),
         **{f"sensitivity_{class_names[index]}": sensitivities[index] for index in classes},
     }
 
@@ -103,6 +101,22 @@ def regression_values(truth: NDArray, score: NDArray, weights: NDArray, baseline
         values["baseline_mae"] = _mean(np.abs(truth - baseline_value), weights)
         values["baseline_mse"] = _mean((truth - baseline_value) ** 2, weights)
     return values
+
+
+def log_losses(truth: NDArray, score: NDArray) -> NDArray[np.float64]:
+    """Negative natural logarithm of the probability of each unit's own class, the terms of the cross-entropy.
+
+    Args:
+        truth: class index [units].
+        score: probability of class 1 [units] or [units, 1], or of each of several classes [units, classes].
+
+    Returns:
+        [units]; probabilities are kept `CLIP` away from 0 and 1.
+    """
+    table = score.reshape(len(truth), -1)
+    if table.shape[1] == 1:
+        table = np.concatenate([1 - table, table], axis=1)
+    return -np.log(np.clip(table[np.arange(len(truth)), truth.astype(int)], CLIP, 1 - CLIP))
 
 
 def weighted_auroc(positive: NDArray, score: NDArray, weights: NDArray) -> NDArray[np.float64]:
