@@ -1,1 +1,8 @@
-"""What a network is compared with: covariates alone, the mean image, and functional connectivity, on the same split."""
+"""Simpler methods on the same split as a run: covariates alone, the mean image, functional connectivity."""
+
+from __future__ import annotations
+
+from monai_tff.baselines.options import BaselineOptions
+from monai_tff.baselines.run import run_baselines
+
+__all__ = ["BaselineOptions", "run_baselines"]
