@@ -1,0 +1,67 @@
+"""From a finished run, or a folder of folds, to one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from monai_tff.evidence import gather_evidence, read_study
+from monai_tff.handlers.files import replaced_file
+from monai_tff.report.material import Material, read_material
+from monai_tff.report.numbers import count
+from monai_tff.report.page import Section, write_page
+from monai_tff.report.sections.folds import folds
+from monai_tff.report.sections.learning import learning
+from monai_tff.report.sections.main_numbers import main_numbers
+from monai_tff.report.sections.performance import performance
+from monai_tff.report.sections.reconstruction import reconstruction
+from monai_tff.report.sections.subjects import subjects
+from monai_tff.report.sections.what_was_done import what_was_done
+from monai_tff.report.sections.words import citing, footer, words
+
+FILE = "report.html"
+
+SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
+    what_was_done,
+    main_numbers,
+    learning,
+    performance,
+    subjects,
+    folds,
+    reconstruction,
+    words,
+    citing,
+)
+"""In the order of the page; a section that does not apply is None."""
+
+
+def write_report(folder: str | Path, against: Sequence[str | Path] = ()) -> Path:
+    """Writes the report of a run or of a set of folds: one file that needs no network.
+
+    Args:
+        folder: the run folder of phase 3, or the folder of folds.
+        against: folders of other runs on the same test set, to be compared with.
+
+    Returns:
+        The file, `report.html` in the folder; the same bytes for the same files.
+
+    Raises:
+        ConfigError: for a folder that was not evaluated, or with damaged files.
+        DatalistError: for a datalist that cannot be used.
+    """
+    study = read_study(folder)
+    material = read_material(study, gather_evidence(folder, against))
+    path = study.folder / FILE
+    text = report_text(material)
+    with replaced_file(path) as file:
+        file.write(text.encode())
+    return path
+
+
+def report_text(material: Material) -> str:
+    """The HTML of a report."""
+    study = material.study
+    sections = [section for make in SECTIONS if (section := make(material)) is not None]
+    kind = f"{count(len(study.members), 'training')} over folds or seeds" if study.is_pooled else "one training"
+    place = "/".join(study.folder.parts[-2:])
+    return write_page(f"Prediction of {study.target.name}", f"{place}, {kind}", sections, footer())
