@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from monai_tff.evidence.gather import EVIDENCE_FILE, gather_evidence
 from monai_tff.evidence.study import Evaluation, Study, read_study
 
-__all__ = ["Evaluation", "Study", "read_study"]
+__all__ = ["EVIDENCE_FILE", "Evaluation", "Study", "gather_evidence", "read_study"]

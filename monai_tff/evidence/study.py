@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from monai_tff.bundle.baseline_folders import FOLDER as BASELINES
 from monai_tff.bundle.finished_run import WEIGHTS
 from monai_tff.bundle.study_folder import Member, is_folds_folder, read_members
 from monai_tff.bundle.weights_contract import read_contract
@@ -16,7 +17,7 @@ from monai_tff.contract import InputContract, Target
 from monai_tff.errors import ConfigError
 from monai_tff.evidence.facts import join_facts, test_records
 
-EVALUATION, BASELINES, CONTROLS = "evaluation", "baselines", "controls"
+EVALUATION, CONTROLS = "evaluation", "controls"
 SINGLE = "single"
 """Name of the split of a run that is no member of a folder of folds."""
 
