@@ -14,20 +14,18 @@ Paths are relative to the experiment's file; `monai_tff:` at their beginning sta
 from __future__ import annotations
 
 import dataclasses
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
+from monai.bundle import ConfigParser
 
 from monai_tff.bundle.checks import check_config_files
-from monai_tff.bundle.processes import IN_GROUP, by_first_process, started_processes
+from monai_tff.bundle.processes import by_first_process
 from monai_tff.bundle.run_folder import refuse_changes
-from monai_tff.bundle.workflow import Workflow
+from monai_tff.bundle.run_workflow import quiet_workflow, run_workflow
 from monai_tff.data.cohort_check import check_cohort
 from monai_tff.errors import ConfigError, WeightsError
 from monai_tff.resources import shipped_path
@@ -35,17 +33,12 @@ from monai_tff.resources import shipped_path
 KEYS = {"name", "cohort", "overrides", "phases"}
 PHASE_KEYS = {"config_file", "overrides"}
 
-REMARKING = (
-    "monai.bundle.workflows",
-    "ignite.engine.engine.SupervisedTrainer",
-    "ignite.engine.engine.SupervisedEvaluator",
-)
-REMARKS = (
-    "Not all config files are in",
-    "Logging file is set to False",
-    "Engine run is terminating due to exception",
-    "Current run is terminating due to exception",
-)
+EVALUATION = "evaluation"
+FINISHED = "finished"
+"""File in a run folder that says that its training has ended."""
+
+Overrides = Mapping[str, Mapping[str, Any]]
+"""Ids and values by phase; under "" for every phase."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +113,11 @@ def _refuse_unknown(file: Path, what: str, content: Any, known: set[str]) -> Non
 def run_experiment(
     experiment: Experiment,
     run_dir: Path,
-    overrides: Mapping[str, Mapping[str, Any]],
+    overrides: Overrides,
     phases: Sequence[str] | None = None,
     resume: bool = False,
     say: Callable[[str], None] = print,
+    check: bool = True,
 ) -> Path:
     """Runs the phases one after the other, each from the best weights of the one before, then the test evaluation.
 
@@ -134,11 +128,44 @@ def run_experiment(
         run_dir: folder that holds one run folder per phase.
         overrides: per phase name ids and values over those of the experiment; under the name "" for every phase.
         phases: names of the phases to run, all if None; a phase left out must have run before if a later one needs it.
-        resume: continue where an earlier run of the same experiment stopped; finished phases are not run again.
+        resume: continue where an earlier run of the same experiment stopped; finished phases are not run again, nor
+            is an evaluation of the weights that are there.
         say: told which phase begins.
+        check: check configuration and scans of all phases first; False where `check_phase` has done so.
 
     Returns:
         The run folder of the last phase.
+
+    Raises:
+        ConfigError: for an unknown phase.
+    """
+    chosen = overridden_phases(experiment, overrides, phases)
+    wanted = [phase.name for phase in chosen] if phases is None else phases
+    for phase in chosen if check else ():
+        if phase.name in wanted:
+            by_first_process(partial(check_phase, phase))
+    previous: Path | None = None
+    for number, phase in enumerate(chosen, start=1):
+        folder = run_dir / phase.name
+        if phase.name in wanted:
+            say(f"phase {number} of {len(chosen)}: {phase.name} -> {folder}")
+            run_phase(phase, folder, previous, resume)
+        previous = folder
+    folder = run_dir / chosen[-1].name
+    if chosen[-1].name in wanted:
+        _evaluate(folder, resume, say)
+    return folder
+
+
+def overridden_phases(
+    experiment: Experiment, overrides: Overrides, phases: Sequence[str] | None = None
+) -> tuple[Phase, ...]:
+    """All phases of an experiment with the overrides of a run.
+
+    Args:
+        experiment: as read.
+        overrides: see `run_experiment`.
+        phases: that are to be run; only their names are checked.
 
     Raises:
         ConfigError: for an unknown phase.
@@ -147,32 +174,19 @@ def run_experiment(
     for name in [*(phases or ()), *(name for name in overrides if name)]:
         if name not in names:
             raise ConfigError(f"phase '{name}': the experiment has no such phase, expected one of {', '.join(names)}.")
-    chosen = [_overridden(phase, overrides) for phase in experiment.phases]
-    wanted = names if phases is None else phases
-    for phase in chosen:
-        if phase.name in wanted:
-            by_first_process(partial(check_phase, phase))
-    previous: Path | None = None
-    for number, phase in enumerate(chosen, start=1):
-        folder = run_dir / phase.name
-        if phase.name in wanted:
-            say(f"phase {number} of {len(names)}: {phase.name} -> {folder}")
-            run_phase(phase, folder, previous, resume)
-        previous = folder
-    folder = run_dir / experiment.phases[-1].name
-    if names[-1] in wanted:
-        say(f"evaluation of {folder / 'models' / 'model.pt'} on the test set -> {folder / 'evaluation'}")
-        run_workflow([str(folder / "configs" / "evaluate.yaml")], "eval", {})
-    return folder
+    return tuple(
+        dataclasses.replace(
+            phase, overrides={**phase.overrides, **overrides.get("", {}), **overrides.get(phase.name, {})}
+        )
+        for phase in experiment.phases
+    )
 
 
-def _overridden(phase: Phase, overrides: Mapping[str, Mapping[str, Any]]) -> Phase:
-    values = {**phase.overrides, **overrides.get("", {}), **overrides.get(phase.name, {})}
-    return dataclasses.replace(phase, overrides=values)
-
-
-def check_phase(phase: Phase) -> None:
+def check_phase(phase: Phase) -> ConfigParser:
     """Checks the configuration of a phase and the headers of all scans: phase 3 must not fail after hours of phase 1.
+
+    Returns:
+        The merged configuration.
 
     Raises:
         ConfigError: for a key, an argument or a file that is wrong.
@@ -185,77 +199,69 @@ def check_phase(phase: Phase) -> None:
         parser.get_parsed_content(name) for name in ("datalist", "dataset_dir", "contract", "packing")
     )
     check_cohort(datalist, dataset_dir, contract, **packing)
+    return parser
 
 
 def run_phase(phase: Phase, folder: Path, previous: Path | None, resume: bool) -> None:
     """Trains one phase, or continues it; with `resume` a finished one is left as it is."""
-    values = {**phase.overrides, "run_dir": str(folder), "resume": resume}
-    if previous is not None and "initial_weights" not in values:
-        values["initial_weights"] = str(previous / "models" / "model.pt")
-        by_first_process(partial(_check_weights, Path(values["initial_weights"]), phase.name, previous.name))
+    by_first_process(partial(check_hand_over, phase, previous))
+    values = phase_values(phase, folder, previous, resume)
     if resume and by_first_process(partial(_is_finished, phase, folder, values)):
         print(f"{folder} is finished already", flush=True)
         return
     run_workflow(list(phase.config_files), "train", values)
-    by_first_process((folder / "finished").touch)  # the others wait: its last checkpoint is written by then
+    by_first_process((folder / FINISHED).touch)  # the others wait: its last checkpoint is written by then
 
 
-def _check_weights(weights: Path, phase: str, previous: str) -> None:
+def phase_values(phase: Phase, folder: Path, previous: Path | None, resume: bool) -> dict[str, Any]:
+    """The overrides of a phase with its run folder and the weights that it starts from.
+
+    Args:
+        phase: with all other overrides.
+        folder: its run folder.
+        previous: run folder of the phase before, None for the first one.
+        resume: whether what the folder holds is continued.
+    """
+    values = {**phase.overrides, "run_dir": str(folder), "resume": resume}
+    if previous is not None and "initial_weights" not in values:
+        values["initial_weights"] = str(previous / "models" / "model.pt")
+    return values
+
+
+def check_hand_over(phase: Phase, previous: Path | None) -> None:
+    """Checks that there are the weights that a phase starts from.
+
+    Raises:
+        WeightsError: where the phase before has not run.
+    """
+    if previous is None or "initial_weights" in phase.overrides:
+        return
+    weights = previous / "models" / "model.pt"
     if not weights.is_file():
         raise WeightsError(
-            f"{weights}: there are no weights for phase '{phase}' to start from; run phase '{previous}' first, or set "
-            "initial_weights to null to start from random ones."
+            f"{weights}: there are no weights for phase '{phase.name}' to start from; run phase '{previous.name}' "
+            "first, or set initial_weights to null to start from random ones."
         )
 
 
 def _is_finished(phase: Phase, folder: Path, values: Mapping[str, Any]) -> bool:
-    if not (folder / "finished").is_file():
+    if not (folder / FINISHED).is_file():
         return False
     refuse_changes(folder, quiet_workflow(list(phase.config_files), "train", values).parser)
     return True
 
 
-def run_workflow(config_files: list[str], workflow_type: str, overrides: Mapping[str, Any]) -> None:
-    """Runs a bundle's workflow in this process, as `python -m monai.bundle run` does in its own.
-
-    Args:
-        config_files: merged in their order.
-        workflow_type: `train`, `eval` or `infer`.
-        overrides: ids and values over those of the files.
-    """
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    together = IN_GROUP if started_processes() > 1 else {}
-    try:
-        with _without_remarks():
-            workflow = quiet_workflow(config_files, workflow_type, {**overrides, **together})
-            workflow.initialize()
-            workflow.run()
-            workflow.finalize()
-    finally:
-        torch.use_deterministic_algorithms(deterministic)
+def _evaluate(folder: Path, resume: bool, say: Callable[[str], None]) -> None:
+    if resume and by_first_process(partial(is_evaluated, folder)):
+        say(f"{folder / EVALUATION} is finished already")
+        return
+    say(f"evaluation of {folder / 'models' / 'model.pt'} on the test set -> {folder / EVALUATION}")
+    run_workflow([str(folder / "configs" / "evaluate.yaml")], "eval", {})
 
 
-def quiet_workflow(config_files: list[str], workflow_type: str, overrides: Mapping[str, Any]) -> Workflow:
-    """A bundle's workflow, its configuration merged and checked, nothing of it instantiated; see `run_workflow`."""
-    with _without_remarks():
-        return Workflow(config_file=config_files, workflow_type=workflow_type, logging_file=False, **overrides)
-
-
-@contextmanager
-def _without_remarks() -> Iterator[None]:
-    """Hides what the libraries say that is no news: layers may lie in other folders, the logging is left as it is.
-
-    The engines log an exception that they raise as well; the command line prints its sentence.
-    """
-
-    def is_news(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith(REMARKS)
-
-    loggers = [logging.getLogger(name) for name in REMARKING]
-    for logger in loggers:
-        logger.addFilter(is_news)
-    try:
-        yield
-    finally:
-        for logger in loggers:
-            logger.removeFilter(is_news)
+def is_evaluated(folder: Path) -> bool:
+    """Whether a run folder holds the test numbers of the weights that it holds now."""
+    weights, metrics = folder / "models" / "model.pt", folder / EVALUATION / "metrics.json"
+    if not weights.is_file() or not metrics.is_file():
+        return False
+    return metrics.stat().st_mtime_ns >= weights.stat().st_mtime_ns
