@@ -40,13 +40,8 @@ def number(value: float | None, source: str | None = None, digits: int = 3, text
         digits: see `rounded`.
         text: to be shown in place of the rounded number.
     """
-    known = value is not None and math.isfinite(value)
-    return element(
-        "data",
-        text or rounded(value, digits),
-        value=repr(float(value)) if known else "",
-        data_source=source,  # type: ignore[arg-type]
-    )
+    whole = repr(float(value)) if value is not None and math.isfinite(value) else ""
+    return element("data", text or rounded(value, digits), value=whole, data_source=source)
 
 
 def interval(limits: Sequence[float | None] | None, source: str | None = None, digits: int = 3) -> Element:
@@ -63,3 +58,10 @@ def interval(limits: Sequence[float | None] | None, source: str | None = None, d
 def count(value: Any, what: str, several: str | None = None) -> str:
     """A count with its noun: `1 subject`, `35 subjects`."""
     return f"{value} {what if value == 1 else several or what + 's'}"
+
+
+def p_value(value: float | None, source: str | None = None) -> Element:
+    """A p value: two significant digits below 0.1, two decimals above."""
+    if value is None or not math.isfinite(value):
+        return number(None, source)
+    return number(value, source, text=f"{value:.2g}" if value < 0.1 else f"{value:.2f}")

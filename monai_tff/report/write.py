@@ -10,9 +10,12 @@ from monai_tff.handlers.files import replaced_file
 from monai_tff.report.material import Material, read_material
 from monai_tff.report.numbers import count
 from monai_tff.report.page import Section, write_page
+from monai_tff.report.sections.comparison import comparison
+from monai_tff.report.sections.confounds import confounds
 from monai_tff.report.sections.folds import folds
 from monai_tff.report.sections.learning import learning
 from monai_tff.report.sections.main_numbers import main_numbers
+from monai_tff.report.sections.opening import verdict, warnings
 from monai_tff.report.sections.performance import performance
 from monai_tff.report.sections.reconstruction import reconstruction
 from monai_tff.report.sections.subjects import subjects
@@ -22,12 +25,16 @@ from monai_tff.report.sections.words import citing, footer, words
 FILE = "report.html"
 
 SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
+    verdict,
+    warnings,
     what_was_done,
     main_numbers,
     learning,
     performance,
     subjects,
     folds,
+    comparison,
+    confounds,
     reconstruction,
     words,
     citing,

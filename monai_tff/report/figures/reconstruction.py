@@ -30,8 +30,8 @@ def slices_chart(name: str, truth: NDArray, reconstruction: NDArray, mask: NDArr
             for axis, plane in enumerate(PLANES):
                 panel = axes[3 * row + axis]
                 shown = np.ma.masked_where(~mask.take(middle[axis], axis), volume.take(middle[axis], axis))
-                colours = {"cmap": "gray" if row < 2 else "RdBu_r", "vmin": -limit, "vmax": limit}
-                panel.imshow(shown.T, origin="lower", interpolation="none", **colours)
+                colours = "gray" if row < 2 else "RdBu_r"
+                panel.imshow(shown.T, origin="lower", interpolation="none", cmap=colours, vmin=-limit, vmax=limit)
                 panel.set(xticks=[], yticks=[])
                 panel.spines[:].set_visible(False)
                 panel.grid(False)

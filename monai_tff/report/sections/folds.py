@@ -6,7 +6,7 @@ import pandas as pd
 
 from monai_tff.report.figures.chart import captioned
 from monai_tff.report.figures.forest import ForestRow, forest_chart
-from monai_tff.report.html import Child, paragraph, table
+from monai_tff.report.html import Child, Element, paragraph, table
 from monai_tff.report.material import Material
 from monai_tff.report.numbers import count, number
 from monai_tff.report.page import Section, absent
@@ -66,13 +66,13 @@ def _rows(material: Material, values: pd.DataFrame, names: list[str]) -> list[li
 
 def _known(numbers: pd.Series, name: str) -> float | None:
     value = numbers.get(name)
-    return None if value is None or pd.isna(value) else float(value)
+    return None if value is None else float(str(value))
 
 
-def _chart(material: Material, values: pd.DataFrame, name: str):  # type: ignore[no-untyped-def]
+def _chart(material: Material, values: pd.DataFrame, name: str) -> Element:
     metrics = material.study.model.metrics
     low, high = metrics["intervals"].get(name, (None, None))
     rows = [ForestRow("pooled", metrics["values"][name], low, high)] if metrics["values"].get(name) is not None else []
     part = values[(values["name"] == name) & values["value"].notna()].sort_values(["split", "seed"])
-    rows += [ForestRow(f"{r.split}, seed {r.seed}", float(r.value), None, None, 1) for r in part.itertuples()]
+    rows += [ForestRow(f"{r.split}, seed {r.seed}", float(str(r.value)), None, None, 1) for r in part.itertuples()]
     return forest_chart("folds", rows, label_of(name), chance(name))

@@ -88,8 +88,9 @@ def _best(material: Material, phase: str) -> dict[str, tuple[int, float]]:
         rows = table[(table["split"] == "validation") & table["name"].isin(SELECTION)]
         if len(rows):
             values = rows["value"]
-            row = rows.loc[values.idxmax() if _larger_is_better(phase_folder(member, phase)) else values.idxmin()]
-            found[member.name] = (int(row["epoch"]), float(row["value"]))
+            larger = _larger_is_better(phase_folder(member, phase))
+            position = int(values.argmax() if larger else values.argmin())
+            found[member.name] = (int(rows["epoch"].iloc[position]), float(values.iloc[position]))
     return found
 
 

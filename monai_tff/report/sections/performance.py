@@ -52,9 +52,9 @@ def _binary(material: Material) -> list[Child]:
                 f"Calibration: among units of about the same score, how many are {second}. Bars: Wilson's 95 % "
                 "intervals; numbers: units in the bin.",
             ),
+            _confusion(material),
             class_="figures halves",
         ),
-        _confusion(material),
     ]
 
 
@@ -112,4 +112,4 @@ def _confusion(material: Material) -> Element:
             cells.append(element("td", f"{units_there}", style=shade))
         rows.append([f"true: {name}", *cells])
     head = ["", *(f"predicted: {name}" for name in names)]
-    return element("div", table(head, rows, caption="Units by true and predicted class", class_="confusion"))
+    return element("figure", table(head, rows, caption="Units by true and predicted class", class_="confusion"))

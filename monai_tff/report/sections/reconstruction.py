@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from monai_tff.bundle.finished_run import WEIGHTS, FinishedRun
 from monai_tff.bundle.layout import INFERENCE
-from monai_tff.bundle.predictor import Predictor
+from monai_tff.bundle.run_workflow import quiet_workflow
+from monai_tff.contract import InputContract
 from monai_tff.data import load_records
 from monai_tff.data.loading import load_scan
 from monai_tff.errors import UserError
 from monai_tff.inferers import TemporalInferer
+from monai_tff.networks import load_finished
 from monai_tff.report.figures.chart import captioned
 from monai_tff.report.figures.reconstruction import course_chart, slices_chart
 from monai_tff.report.html import paragraph
@@ -79,20 +81,20 @@ def reconstruct_example(folder: Path, run: FinishedRun, section: str) -> Example
     packed = run.packing.get("packed_dir")
     records = load_records(run.datalist, run.dataset_dir, section, packed_dir=packed)
     record: dict[str, Any] = min(records, key=lambda record: record["scan"])
-    predictor = Predictor(folder, device="cpu")
+    network, contract = _reconstructor(folder)
     scan, _ = load_scan(
         record["image"],
-        predictor.contract,
+        contract,
         mask_file=record["mask"],
         repetition_time=record["tr"],
         confounds=record["confounds"],
         scan=record["scan"],
         **run.packing,
     )
-    length = predictor.contract.window_length
+    length = contract.window_length
     part = scan.window(0, min(scan.num_frames, WINDOWS * length))
     with torch.no_grad():
-        output = TemporalInferer(length)(part, predictor.network)
+        output = TemporalInferer(length)(part, network)
     return Example(
         scan=Path(record["scan"]).name,
         truth=part.unpack()[0].numpy(),
@@ -100,6 +102,14 @@ def reconstruct_example(folder: Path, run: FinishedRun, section: str) -> Example
         mask=scan.mask.numpy(),
         seconds=scan.repetition_time,
     )
+
+
+def _reconstructor(folder: Path) -> tuple[torch.nn.Module, InputContract]:
+    overrides = {"bundle_root": str(folder.resolve()), "device": "$torch.device('cpu')"}
+    parser = quiet_workflow([str(folder / INFERENCE)], "infer", overrides).parser
+    network: torch.nn.Module = parser.get_parsed_content("network")
+    load_finished(network, parser.get_parsed_content("weights"))
+    return network.eval(), parser.get_parsed_content("contract")
 
 
 def voxel_correlations(example: Example) -> NDArray:
