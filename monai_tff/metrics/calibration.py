@@ -13,7 +13,8 @@ from scipy.special import expit, logit, softmax
 
 from monai_tff.contract import Target
 from monai_tff.metrics.aggregation import aggregate, checked_windows, mean_scores, score_columns
-from monai_tff.metrics.subject import FEW_SUBJECTS, check_truth
+from monai_tff.metrics.subject import FEW_SUBJECTS
+from monai_tff.metrics.units import check_truth
 from monai_tff.metrics.values import log_losses
 
 BOUNDS = (0.05, 20.0)

@@ -11,7 +11,7 @@ import pandas as pd
 from monai_tff.contract import Target
 from monai_tff.errors import DatalistError
 from monai_tff.metrics.intervals import Interval, bootstrap_draws, is_degenerate, percentiles
-from monai_tff.metrics.subject import Threshold, check_truth, in_order, value_function
+from monai_tff.metrics.units import Threshold, check_truth, in_order, value_function
 from monai_tff.metrics.values import Values
 
 FEW_GROUPS = 10

@@ -8,13 +8,14 @@ from numpy.typing import NDArray
 from monai_tff.contract import Target
 
 
-def predicted_classes(scores: NDArray, target: Target, threshold: float) -> NDArray:
+def predicted_classes(scores: NDArray, target: Target, threshold: float | NDArray) -> NDArray:
     """Names the class of each scoring unit.
 
     Args:
         scores: [units, 1] probabilities of the second of two classes, or [units, classes] probabilities.
         target: a binary or multiclass target.
-        threshold: probability above which the second of two classes is named; not used for several classes.
+        threshold: probability above which the second of two classes is named, one number or one per unit [units];
+            not used for several classes.
 
     Returns:
         Class names, [units].

@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 
 from monai_tff.contract import Target
 from monai_tff.metrics.aggregation import score_columns
-from monai_tff.metrics.subject import check_truth
+from monai_tff.metrics.units import check_truth
 
 ROUNDING = 1e-12
 """A permuted statistic this far below the observed one counts as equal: sums differ in their last digits."""

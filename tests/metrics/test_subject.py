@@ -15,17 +15,41 @@ from monai_tff.metrics.intervals import newcombe_auroc, wilson
 
 KINDS = ["binary", "multiclass", "regression"]
 NAMES = {
-    "binary": ["accuracy", "balanced_accuracy", "sensitivity", "specificity", "auroc", "cross_entropy"],
+    "binary": [
+        "accuracy",
+        "balanced_accuracy",
+        "sensitivity",
+        "specificity",
+        "auroc",
+        "auprc",
+        "prevalence",
+        "cross_entropy",
+        "brier",
+        "calibration_intercept",
+        "calibration_slope",
+    ],
     "multiclass": [
         "accuracy",
         "balanced_accuracy",
         "auroc",
+        "auprc",
         "cross_entropy",
+        "brier",
         "sensitivity_a",
         "sensitivity_b",
         "sensitivity_c",
     ],
-    "regression": ["mae", "mse", "nmse", "pearson_r", "r2", "baseline_mae", "baseline_mse"],
+    "regression": [
+        "mae",
+        "mse",
+        "nmse",
+        "pearson_r",
+        "r2",
+        "calibration_intercept",
+        "calibration_slope",
+        "baseline_mae",
+        "baseline_mse",
+    ],
 }
 
 
@@ -97,6 +121,12 @@ def test_closed_forms_where_the_bootstrap_degenerates(targets, make_units):
     assert low == pytest.approx(1 - (1 - wilson(1.0, 12)[0]) / 2**0.5)
     assert high == 1.0
     assert result.intervals["cross_entropy"][0] < result.intervals["cross_entropy"][1]
+    assert np.isnan(result.values["calibration_slope"])
+    assert np.isfinite(result.values["calibration_intercept"])
+    assert result.warnings == [
+        "calibration_slope not defined: the scores separate the classes.",
+        "no interval for auprc: every bootstrap draw gives the same value.",
+    ]
 
 
 def test_closed_forms_count_groups_not_units(targets, make_units):
@@ -114,11 +144,13 @@ def test_closed_forms_of_several_classes(targets, make_units):
     assert result.intervals["sensitivity_b"] == wilson(1.0, 10)
     low = result.intervals["balanced_accuracy"][0]
     assert low == pytest.approx(1 - (1 - wilson(1.0, 10)[0]) / 3**0.5)
-    assert result.warnings == ["no interval for cross_entropy: every bootstrap draw gives the same value."]
+    assert result.warnings == [
+        "no interval for auprc, cross_entropy, brier: every bootstrap draw gives the same value."
+    ]
 
 
 def test_few_subjects_of_a_class_are_named(targets, make_units):
-    result = evaluate_units(make_units("binary", 19), targets["binary"], bootstrap_samples=50)
+    result = evaluate_units(make_units("binary", 19, strength=0.3), targets["binary"], bootstrap_samples=50)
     assert result.warnings == ["only 9 subjects of class 'M' (fewer than 10): these numbers are uncertain."]
     result = evaluate_units(make_units("regression", 9), targets["regression"], bootstrap_samples=50)
     assert result.warnings == ["only 9 subjects (fewer than 10): these numbers are uncertain."]
@@ -138,7 +170,8 @@ def test_one_class_only(targets, make_units):
     assert np.isfinite([result.values[name] for name in ("accuracy", "sensitivity", "cross_entropy")]).all()
     assert result.warnings == [
         "only 0 subjects of class 'F' (fewer than 10): these numbers are uncertain.",
-        "balanced_accuracy, specificity, auroc not defined: there is no subject of class 'F'.",
+        "balanced_accuracy, specificity, auroc, auprc, calibration_intercept, calibration_slope not defined: there is "
+        "no subject of class 'F'.",
     ]
 
 
@@ -146,7 +179,8 @@ def test_a_class_absent_of_several(targets, make_units):
     units = make_units("multiclass", 40)
     units = units[units["truth"] != 1]
     result = evaluate_units(units, targets["multiclass"], bootstrap_samples=50)
-    assert "balanced_accuracy, auroc, sensitivity_b not defined: there is no subject of class 'b'." in result.warnings
+    sentence = "balanced_accuracy, auroc, auprc, sensitivity_b not defined: there is no subject of class 'b'."
+    assert sentence in result.warnings
     assert np.isfinite(result.values["accuracy"])
 
 
@@ -157,6 +191,7 @@ def test_regression_without_spread(targets, make_units):
         "nmse is not defined: a true value is 0.",
         "pearson_r is not defined: true or predicted values are all equal.",
         "r2 is not defined: all true values are equal.",
+        "calibration_slope is not defined: true or predicted values are all equal.",
     ]
 
 
@@ -164,7 +199,8 @@ def test_one_group_has_no_bootstrap(targets, make_units):
     result = evaluate_units(make_units("regression", 12, groups=1), targets["regression"], bootstrap_samples=50)
     assert np.isnan(list(result.intervals.values())).all()
     assert result.warnings == [
-        "no interval for mae, mse, nmse, pearson_r, r2: every bootstrap draw gives the same value."
+        "no interval for mae, mse, nmse, pearson_r, r2, calibration_intercept, calibration_slope: every bootstrap "
+        "draw gives the same value."
     ]
 
 
@@ -180,6 +216,43 @@ def test_the_threshold_moves_sensitivity_and_specificity(targets, make_units):
     assert (low["sensitivity"], low["specificity"]) == (1.0, 0.0)
     assert (high["sensitivity"], high["specificity"]) == (0.0, 1.0)
     assert low["auroc"] == high["auroc"]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_threshold_of_each_unit_goes_with_it(seed, targets, make_units):
+    """As for pooled folds, each of which has a threshold of its own."""
+    units = make_units("binary", 41)
+    thresholds = np.random.default_rng(seed).uniform(0.2, 0.8, 41)
+    named = units["score"].to_numpy() > thresholds
+    order = np.random.default_rng(seed).permutation(41)
+    result = evaluate_units(units.iloc[order], targets["binary"], threshold=thresholds[order], bootstrap_samples=0)
+    assert result.values["accuracy"] == pytest.approx((named == (units["truth"] == 1)).mean())
+    with pytest.raises(ValueError, match=r"threshold has the shape \(40,\), expected one or one for each of 41"):
+        evaluate_units(units, targets["binary"], threshold=thresholds[:40])
+
+
+def test_a_slope_that_many_draws_cannot_bound_has_no_interval(targets, make_units):
+    units = make_units("binary", 24, strength=2.0, seed=3)
+    result = evaluate_units(units, targets["binary"], bootstrap_samples=400)
+    assert np.isfinite(result.values["calibration_slope"])
+    assert np.isnan(result.intervals["calibration_slope"]).all()
+    assert result.warnings == [
+        "no interval for calibration_slope: in more than 2.5 % of the bootstrap draws the scores separate the classes."
+    ]
+
+
+def test_equal_scores_have_no_slope(targets, make_units):
+    result = evaluate_units(make_units("binary", 24).assign(score=0.3), targets["binary"], bootstrap_samples=50)
+    assert "calibration_slope not defined: all scores are equal." in result.warnings
+    assert result.values["calibration_intercept"] == pytest.approx(-np.log(0.3 / 0.7))
+    assert result.intervals["prevalence"][0] < 0.5 < result.intervals["prevalence"][1]
+
+
+def test_calibration_error_from_two_hundred_subjects_on(targets, make_units):
+    units = make_units("binary", 200)
+    assert "expected_calibration_error" in evaluate_units(units, targets["binary"], bootstrap_samples=20).intervals
+    for few in (units.iloc[1:], units.assign(subject=[f"{index // 2}" for index in range(200)])):
+        assert list(evaluate_units(few, targets["binary"], bootstrap_samples=0).values) == NAMES["binary"]
 
 
 @pytest.mark.parametrize(
@@ -206,5 +279,6 @@ def test_no_units(targets):
 def test_a_thousand_units_take_less_than_two_seconds(targets, make_units):
     units = make_units("binary", 1000)
     start = time.process_time()
-    evaluate_units(units, targets["binary"])
+    result = evaluate_units(units, targets["binary"])
+    assert result.intervals["calibration_slope"][0] < result.values["calibration_slope"]
     assert time.process_time() - start < 2.0

@@ -5,7 +5,13 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
-from monai_tff.metrics.values import binary_values, multiclass_values, regression_values, weighted_auroc
+from monai_tff.metrics.values import (
+    binary_values,
+    multiclass_values,
+    regression_values,
+    weighted_auprc,
+    weighted_auroc,
+)
 
 NUMBER = 37
 
@@ -38,9 +44,14 @@ def test_binary_values_equal_scikit_learn(weights, decimals):
             "sensitivity": sklearn_metrics.recall_score(true, predicted),
             "specificity": sklearn_metrics.recall_score(true, predicted, pos_label=0),
             "auroc": sklearn_metrics.roc_auc_score(true, probability),
+            "auprc": sklearn_metrics.average_precision_score(true, probability),
+            "prevalence": true.mean(),
             "cross_entropy": sklearn_metrics.log_loss(true, np.clip(probability, 1e-7, 1 - 1e-7)),
+            "brier": sklearn_metrics.brier_score_loss(true, probability),
         }
-        assert {name: values[draw] for name, values in found.items()} == pytest.approx(expected, rel=1e-12)
+        calibration = {"calibration_intercept", "calibration_slope"}  # compared in test_values_calibration.py
+        assert set(found) == set(expected) | calibration
+        assert {name: found[name][draw] for name in expected} == pytest.approx(expected, rel=1e-12)
 
 
 def test_multiclass_values_equal_scikit_learn(weights):
@@ -56,7 +67,9 @@ def test_multiclass_values_equal_scikit_learn(weights):
             "accuracy": sklearn_metrics.accuracy_score(true, predicted),
             "balanced_accuracy": sklearn_metrics.balanced_accuracy_score(true, predicted),
             "auroc": sklearn_metrics.roc_auc_score(true, probability, multi_class="ovr", average="macro"),
+            "auprc": sklearn_metrics.average_precision_score(np.eye(3)[true], probability),
             "cross_entropy": sklearn_metrics.log_loss(true, probability),
+            "brier": sklearn_metrics.brier_score_loss(true, probability, scale_by_half=False),
             **{f"sensitivity_{name}": recall[index] for index, name in enumerate("abc")},
         }
         assert {name: values[draw] for name, values in found.items()} == pytest.approx(expected, rel=1e-9)
@@ -75,6 +88,8 @@ def test_regression_values_equal_scikit_learn(weights):
             "nmse": np.mean((predicted - true) ** 2 / true**2),
             "pearson_r": stats.pearsonr(true, predicted).statistic,
             "r2": sklearn_metrics.r2_score(true, predicted),
+            "calibration_intercept": true.mean() - predicted.mean(),
+            "calibration_slope": stats.linregress(predicted, true).slope,
             "baseline_mae": np.abs(true - 1025.0).mean(),
             "baseline_mse": np.square(true - 1025.0).mean(),
         }
@@ -104,12 +119,40 @@ def test_undefined_values_are_nan_without_a_numpy_warning(recwarn):
         "balanced_accuracy",
         "specificity",
         "auroc",
+        "auprc",
+        "calibration_intercept",
+        "calibration_slope",
     }
     regression = regression_values(np.array([0.0, 0.0, 0.0]), np.array([1.0, 2.0, 3.0]), ones)
-    assert {name for name, value in regression.items() if np.isnan(value[0])} == {"nmse", "pearson_r", "r2"}
+    assert {name for name, value in regression.items() if np.isnan(value[0])} == {
+        "nmse",
+        "pearson_r",
+        "r2",
+        "calibration_slope",
+    }
     assert not recwarn.list
 
 
 def test_a_constant_away_from_zero_has_no_correlation():
     found = regression_values(np.full(3, 0.1), np.array([1.0, 2.0, 3.0]), np.array([[1.0, 1.0, 1.0], [2.0, 0.0, 1.0]]))
     assert np.isnan(found["pearson_r"]).all()
+    assert np.isnan(found["calibration_slope"]).all()
+
+
+def test_one_threshold_for_each_unit():
+    truth, score = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0.4, 0.4, 0.6, 0.6])
+    found = binary_values(truth, score, np.ones((1, 4)), threshold=np.array([0.3, 0.5, 0.5, 0.7]))
+    assert (found["sensitivity"][0], found["specificity"][0]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(("units", "subjects", "there"), [(200, None, True), (199, None, False), (300, 199, False)])
+def test_calibration_error_is_left_out_of_small_samples(units, subjects, there):
+    truth = (np.arange(units) % 2).astype(float)
+    found = binary_values(truth, np.linspace(0.1, 0.9, units), np.ones((1, units)), subjects=subjects)
+    assert ("expected_calibration_error" in found) == there
+
+
+def test_average_precision_needs_both_classes():
+    weights = np.array([[1.0, 1.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 2.0]])
+    found = weighted_auprc(np.array([True, True, False]), np.array([0.2, 0.8, 0.5]), weights)
+    assert found.tolist() == pytest.approx([(1 + 2 / 3) / 2, np.nan, np.nan], nan_ok=True)
