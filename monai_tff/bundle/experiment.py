@@ -1,5 +1,7 @@
 """An experiment: the phases of one study in their order, each with its config files and overrides.
 
+Its file::
+
     name: demo
     cohort: {simulate: {...}, datalist: {...}}     optional: what is made first, if it is not there
     overrides: {seed: 0}                           for every phase
