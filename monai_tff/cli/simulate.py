@@ -17,7 +17,14 @@ _EFFECT_HELP = (
     "regional_mean, network_amplitude or network_coupling. SIZE: Cohen's d, or a percentage such as 30%. None: a null "
     "cohort."
 )
-_WHO, _HOW = "Who takes part", "How it is recorded"
+_CONFOUND_HELP = (
+    "TARGET:KIND:SIZE, as often as wanted: what follows a target without being in the brain. KIND: motion (level and "
+    "spikes) or site (the sites are mixed unevenly over the classes; SIZE is a log odds ratio)."
+)
+_LEAK_HELP = (
+    "Write this target into every scan, as a mark in a corner of the brain: only to test whether an evaluation notices."
+)
+_WHO, _HOW, _SPOILT = "Who takes part", "How it is recorded", "What spoils it on purpose"
 
 Folder = Annotated[Path, typer.Argument(help="Where the cohort goes: an empty or new folder.")]
 Effects = Annotated[list[str] | None, _option(_EFFECT_HELP)]
@@ -41,6 +48,11 @@ SpikeRate = Annotated[float, _option("Probability of a motion spike at each fram
 Background = Annotated[str, _option("Voxels outside the brain: zero or nonzero.", _HOW)]
 Storage = Annotated[str, _option("int16, scaled_int16 (with scl_slope) or float32.", _HOW)]
 Masks = Annotated[bool, _option("Write a brain mask beside each scan.", _HOW)]
+Confounds = Annotated[list[str] | None, _option(_CONFOUND_HELP, _SPOILT)]
+SitePatternStd = Annotated[
+    float, _option("Each scanner's own smooth pattern of intensity: standard deviation of its logarithm.", _SPOILT)
+]
+Leak = Annotated[str | None, _option(_LEAK_HELP, _SPOILT)]
 
 
 def simulate(
@@ -64,6 +76,9 @@ def simulate(
     background: Background = "zero",
     storage: Storage = "int16",
     masks: Masks = True,
+    confound: Confounds = None,
+    site_pattern_std: SitePatternStd = 0.0,
+    leak: Leak = None,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ) -> None:
@@ -72,33 +87,34 @@ def simulate(
     For example: monai_tff simulate cohort --effect sex:regional_mean:3.0 --effect diagnosis:network_coupling:1.0
     """
     options = dict(locals())
-    for name in ("folder", "effect", "overwrite"):
+    for name in ("folder", "effect", "confound", "overwrite"):
         del options[name]
     for name in ("subjects", "sessions", "sites", "frames"):
         options[f"num_{name}"] = options.pop(name)
     for name in ("site_gain", "site_repetition_time"):
         options[f"{name}s"] = options.pop(name)
-    _simulate(folder, effect or [], overwrite, options)
+    _simulate(folder, effect or [], confound or [], overwrite, options)
 
 
-def _simulate(folder: Path, effects: list[str], overwrite: bool, options: dict[str, Any]) -> None:
+def _simulate(folder: Path, effects: list[str], confounds: list[str], overwrite: bool, options: dict[str, Any]) -> None:
     """Plants the effects, shows a progress bar on standard error and prints what was written."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from monai_tff.data.simulate import SimulationOptions, parse_effect, simulate_cohort
+    from monai_tff.data.simulate import SimulationOptions, parse_confound, parse_effect, simulate_cohort
 
-    planted: dict[str, list[Any]] = {}
-    for target, effect in map(parse_effect, effects):
-        planted.setdefault(target, []).append(effect)
-    options["effects"] = planted
+    for name, parse, texts in (("effects", parse_effect, effects), ("confounds", parse_confound, confounds)):
+        options[name] = {}
+        for target, planted in map(parse, texts):
+            options[name].setdefault(target, []).append(planted)
     SimulationOptions(**options)  # a wrong option is refused before the bar appears
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("simulating", total=options["num_subjects"])
         cohort = simulate_cohort(folder, overwrite=overwrite, on_subject=lambda label: progress.advance(bar), **options)
     grid = " x ".join(str(length) for length in cohort.spatial_size)
-    what = ", ".join(effects) if effects else "nothing (a null cohort)"
+    spoilt = [*confounds, *([] if options["leak"] is None else [f"LABEL LEAK of {options['leak']}"])]
+    what = ", ".join([*effects, *spoilt]) or "nothing (a null cohort)"
     typer.echo(
         f"{cohort.num_scans} simulated scans of {options['num_subjects']} subjects in {cohort.folder}: "
         f"{grid} voxels ({cohort.num_voxels} in the mask), {options['num_frames']} frames; planted: {what}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_tff.data.simulation.confounding import LEAK_WARNING, PlantedConfound, parse_confound
 from monai_tff.data.simulation.files import family_name, site_name, write_cohort_tables, write_scan
 from monai_tff.data.simulation.networks import COUPLED_PAIRS, NETWORKS, PARCEL_THRESHOLD, SPREAD
 from monai_tff.data.simulation.options import BETWEEN_SUBJECT_STD, PlantedEffect, SimulationOptions, parse_effect
@@ -19,7 +20,15 @@ from monai_tff.data.simulation.subjects import Subject, simulate_subject
 from monai_tff.data.simulation.template import BrainTemplate, brain_template
 from monai_tff.errors import ConfigError, DatalistError
 
-__all__ = ["PlantedEffect", "SimulatedCohort", "SimulationOptions", "parse_effect", "simulate_cohort"]
+__all__ = [
+    "PlantedConfound",
+    "PlantedEffect",
+    "SimulatedCohort",
+    "SimulationOptions",
+    "parse_confound",
+    "parse_effect",
+    "simulate_cohort",
+]
 
 PLANTED_FORMULA = (
     "quantity = std * (z + size / 2 * code): z standard normal, code -1 or +1 for the classes (F and M, CONTROL and "
@@ -132,7 +141,8 @@ def _write(root: Path, options: SimulationOptions, on_subject: Callable[[str], o
         rows.append(_planted_row(subject, scans))
         if on_subject is not None:
             on_subject(subject.label)
-    write_cohort_tables(root, subjects, {**_description(options, template), "subjects": rows})
+    simulation = {**_description(options, template), "subjects": rows}
+    write_cohort_tables(root, subjects, simulation, warning=None if options.leak is None else LEAK_WARNING)
     x, y, z = template.mask.shape
     return SimulatedCohort(root, options.num_subjects * options.num_sessions, (x, y, z), int(template.mask.sum()))
 
@@ -140,6 +150,7 @@ def _write(root: Path, options: SimulationOptions, on_subject: Callable[[str], o
 def _description(options: SimulationOptions, template: BrainTemplate) -> dict[str, Any]:
     """What simulation.json tells of the whole cohort."""
     return {
+        **({} if options.leak is None else {"warning": LEAK_WARNING}),
         "options": options.to_dict(),
         "planted_formula": PLANTED_FORMULA,
         "between_subject_std": BETWEEN_SUBJECT_STD,

@@ -70,7 +70,10 @@ def _band_names(limits: pd.DataFrame, digits: int) -> dict[int, str]:
     """Name of each band: the smallest and the largest number in it, as many digits as tell the bands apart."""
     names: dict[int, str] = {}
     for more in range(digits, 17):
-        names = {int(band): f"{row['min']:.{more}f} to {row['max']:.{more}f}" for band, row in limits.iterrows()}
+        names = {
+            int(band): f"{low:.{more}f} to {high:.{more}f}"
+            for band, low, high in zip(limits.index, limits["min"], limits["max"], strict=True)
+        }
         if len(set(names.values())) == len(names):
             break
     return names

@@ -50,13 +50,18 @@ def test_a_null_cohort_is_called_that(tmp_path):
 
 def test_defaults_are_those_of_the_options():
     renamed = {name.removeprefix("num_"): name for name in ("num_subjects", "num_frames", "num_sessions", "num_sites")}
-    renamed |= {"site_gain": "site_gains", "site_repetition_time": "site_repetition_times", "effect": "effects"}
+    renamed |= {
+        "site_gain": "site_gains",
+        "site_repetition_time": "site_repetition_times",
+        "effect": "effects",
+        "confound": "confounds",
+    }
     parameters = {
         renamed.get(name, name): parameter.default for name, parameter in inspect.signature(simulate).parameters.items()
     }
     assert set(parameters) - {"folder", "overwrite"} == {field.name for field in dataclasses.fields(SimulationOptions)}
     for field in dataclasses.fields(SimulationOptions):
-        if field.name != "effects":
+        if field.name not in ("effects", "confounds"):
             assert parameters[field.name] == field.default
 
 
@@ -87,3 +92,12 @@ def test_the_command_loads_nothing_heavy():
     code = "import sys, monai_tff.cli.simulate; print([m for m in ('torch', 'monai', 'nilearn') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_what_spoils_a_cohort_is_said(tmp_path):
+    options = ["--confound", "diagnosis:motion:3", "--confound", "diagnosis:site:2", "--sites", 2, "--leak", "sex"]
+    result = invoke(tmp_path / "cohort", *TINY, *options)
+    assert result.exit_code == 0, result.output
+    assert "planted: diagnosis:motion:3, diagnosis:site:2, LABEL LEAK of sex" in " ".join(result.stdout.split())
+    found = json.loads((tmp_path / "cohort" / "simulation.json").read_text())["options"]
+    assert found["confounds"] == {"diagnosis": [{"kind": "motion", "size": 3.0}, {"kind": "site", "size": 2.0}]}

@@ -105,16 +105,20 @@ def write_confounds(path: Path, motion: Motion) -> None:
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def write_cohort_tables(root: Path, subjects: Sequence[Subject], simulation: dict[str, Any]) -> None:
+def write_cohort_tables(
+    root: Path, subjects: Sequence[Subject], simulation: dict[str, Any], warning: str | None = None
+) -> None:
     """Writes simulation.json, dataset_description.json, participants.json and, last, participants.tsv.
 
     Args:
         root: the cohort's folder.
         subjects: all subjects.
         simulation: what simulation.json shall hold: the options and what was planted for whom.
+        warning: what a reader of the cohort must know before anything else, put into its name.
     """
     write_json(root / "simulation.json", {"note": NOTE, **simulation})
-    write_json(root / "dataset_description.json", DATASET_DESCRIPTION)
+    name = DATASET_DESCRIPTION["Name"] if warning is None else f"{DATASET_DESCRIPTION['Name']} {warning}"
+    write_json(root / "dataset_description.json", {**DATASET_DESCRIPTION, "Name": name})
     write_json(root / "participants.json", PARTICIPANTS_COLUMNS)
     lines = ["\t".join(("participant_id", *PARTICIPANTS_COLUMNS))]
     for subject in subjects:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from monai_tff.data.simulation.confounding import PlantedConfound, complete_confounds
 from monai_tff.data.simulation.networks import COUPLED_PAIRS, NETWORKS
+from monai_tff.data.simulation.option_checks import TARGETS, one_of, whole, within
 from monai_tff.errors import ConfigError
 
-TARGETS = ("sex", "age", "diagnosis")
 DEFAULT_NETWORK = {"sex": "default_mode", "age": "auditory", "diagnosis": "somatomotor"}
 STORAGES = ("int16", "scaled_int16", "float32")
 BACKGROUNDS = ("zero", "nonzero")
@@ -55,10 +55,10 @@ class PlantedEffect:
 
     def __post_init__(self) -> None:
         """Refuses what does not exist or cannot be planted."""
-        _one_of("effect kind", self.kind, KINDS)
+        one_of("effect kind", self.kind, KINDS)
         if self.network is not None:
-            _one_of("effect network", self.network, tuple(NETWORKS))
-        _within(f"effect {self.kind}: size (Cohen's d)", self.size, -MAX_EFFECT_SIZE, MAX_EFFECT_SIZE)
+            one_of("effect network", self.network, tuple(NETWORKS))
+        within(f"effect {self.kind}: size (Cohen's d)", self.size, -MAX_EFFECT_SIZE, MAX_EFFECT_SIZE)
         if self.relative_size is not None:
             self._check_relative_size(self.relative_size)
 
@@ -70,7 +70,7 @@ class PlantedEffect:
         if self.size:
             raise ConfigError(f"effect {self.kind}: size and relative_size are both given; give one of them.")
         largest = MAX_EFFECT_SIZE * BETWEEN_SUBJECT_STD[self.kind]
-        _within(f"effect {self.kind}: relative_size", relative_size, math.expm1(-largest), math.expm1(largest))
+        within(f"effect {self.kind}: relative_size", relative_size, math.expm1(-largest), math.expm1(largest))
 
     @property
     def cohens_d(self) -> float:
@@ -96,7 +96,7 @@ def parse_effect(text: str) -> tuple[str, PlantedEffect]:
     if len(parts) not in (3, 4):
         raise ConfigError(f"effect '{text}': expected TARGET:KIND:SIZE or TARGET:KIND:SIZE:NETWORK.")
     target, kind, size, network = (*parts, None)[:4]
-    _one_of("effect target", str(target), TARGETS)
+    one_of("effect target", str(target), TARGETS)
     try:
         number = float(str(size).removesuffix("%"))
     except ValueError:
@@ -136,6 +136,12 @@ class SimulationOptions:
         background: voxels outside the brain: `zero`, or `nonzero` (weak noise of the air, never 0).
         storage: `int16` (scl_slope 1), `scaled_int16` (a scl_slope for each scan) or `float32`.
         masks: whether a brain mask is written beside each scan.
+        confounds: target -> what follows it without being in the brain, each a `PlantedConfound` or a mapping of its
+            attributes.
+        site_pattern_std: standard deviation over the brain of the natural logarithm of each scanner's own smooth
+            pattern of intensity; unlike a gain it stays after the normalisation.
+        leak: target that is written into every scan, see `confounding.leaked`; only to test whether an evaluation
+            notices a leak.
     """
 
     num_subjects: int = 60
@@ -158,21 +164,27 @@ class SimulationOptions:
     background: str = "zero"
     storage: str = "int16"
     masks: bool = True
+    confounds: Mapping[str, Sequence[PlantedConfound | Mapping[str, Any]]] = dataclasses.field(default_factory=dict)
+    site_pattern_std: float = 0.0
+    leak: str | None = None
 
     def __post_init__(self) -> None:
         """Checks every value and fills in what is left to a default."""
         for name, lowest in _LOWEST_COUNT.items():
-            _whole(name, getattr(self, name), lowest)
+            whole(name, getattr(self, name), lowest)
         for name, (low, high) in _RANGES.items():
-            _within(name, getattr(self, name), low, high)
-        _one_of("background", self.background, BACKGROUNDS)
-        _one_of("storage", self.storage, STORAGES)
+            within(name, getattr(self, name), low, high)
+        one_of("background", self.background, BACKGROUNDS)
+        one_of("storage", self.storage, STORAGES)
         gains = self.site_gains or [(1.0, 1.5, 0.75)[site % 3] for site in range(self.num_sites)]
         times = self.site_repetition_times or [self.repetition_time] * self.num_sites
         object.__setattr__(self, "site_gains", self._per_site("site_gains", gains, 0.01, 100))
         times = self._per_site("site_repetition_times", times, *_RANGES["repetition_time"])
         object.__setattr__(self, "site_repetition_times", times)
         object.__setattr__(self, "effects", _complete_effects(self.effects))
+        object.__setattr__(self, "confounds", complete_confounds(self.confounds, self.num_sites))
+        if self.leak is not None:
+            one_of("leak", self.leak, TARGETS)
 
     def _per_site(self, name: str, values: Sequence[float], low: float, high: float) -> tuple[float, ...]:
         if len(values) != self.num_sites:
@@ -180,7 +192,7 @@ class SimulationOptions:
                 f"{name}: {len(values)} values for {self.num_sites} sites; give one for each site, or none at all."
             )
         for value in values:
-            _within(name, value, low, high)
+            within(name, value, low, high)
         return tuple(float(value) for value in values)
 
     @property
@@ -189,9 +201,26 @@ class SimulationOptions:
         effects = cast("Mapping[str, Sequence[PlantedEffect]]", self.effects)  # __post_init__ left nothing else
         return tuple((target, effect) for target, planted in effects.items() for effect in planted)
 
+    def confound(self, target_code: Callable[[str], float], kind: str) -> float:
+        """Sum of size / 2 * code over the confounds of one kind.
+
+        Args:
+            target_code: gives the code of a target for the subject in question.
+            kind: `motion` or `site`.
+        """
+        confounds = cast("Mapping[str, Sequence[PlantedConfound]]", self.confounds)
+        return sum(
+            one.size / 2 * target_code(target) for target, ones in confounds.items() for one in ones if one.kind == kind
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """The options as plain lists, numbers and strings, with everything that was left to a default."""
-        return dataclasses.asdict(self)
+        """The options as plain lists, numbers and strings, with everything that was left to a default.
+
+        What only spoils a cohort is named where it was asked for.
+        """
+        spoiling = {"confounds": {}, "site_pattern_std": 0.0, "leak": None}
+        options = dataclasses.asdict(self)
+        return {name: value for name, value in options.items() if name not in spoiling or value != spoiling[name]}
 
 
 _LOWEST_COUNT = {
@@ -211,6 +240,7 @@ _RANGES = {
     "noise_std": (0.0, 0.1),
     "drift_std": (0.0, 0.05),
     "spike_rate": (0.0, 0.5),
+    "site_pattern_std": (0.0, 0.3),
 }
 
 
@@ -218,7 +248,7 @@ def _complete_effects(effects: Mapping[str, Sequence[Any]]) -> dict[str, tuple[P
     """Turns mappings into effects and gives each a network; refuses two that plant in the same quantity."""
     complete: dict[str, tuple[PlantedEffect, ...]] = {}
     for target, planted in effects.items():
-        _one_of("effect target", target, TARGETS)
+        one_of("effect target", target, TARGETS)
         found: list[PlantedEffect] = []
         for effect in [planted] if isinstance(planted, PlantedEffect | Mapping) else planted:
             if isinstance(effect, Mapping):
@@ -247,18 +277,3 @@ def _known_keys(effect: Mapping[str, Any]) -> None:
     unknown = sorted(set(effect) - set(known))
     if unknown or "kind" not in effect:
         raise ConfigError(f"effect {dict(effect)}: expected the key kind, and none but {', '.join(known)}.")
-
-
-def _one_of(name: str, value: str, known: Sequence[str]) -> None:
-    if value not in known:
-        raise ConfigError(f"{name} is '{value}', expected one of {', '.join(known)}.")
-
-
-def _whole(name: str, value: object, lowest: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < lowest:
-        raise ConfigError(f"{name} is {value}, expected a whole number of {lowest} or more.")
-
-
-def _within(name: str, value: object, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not low <= float(value) <= high:
-        raise ConfigError(f"{name} is {value}, expected a number from {low:g} to {high:g}.")

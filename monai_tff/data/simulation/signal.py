@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from monai_tff.data.simulation.confounding import leaked
 from monai_tff.data.simulation.networks import COUPLED_PAIRS, NETWORKS
 from monai_tff.data.simulation.options import SimulationOptions
 from monai_tff.data.simulation.subjects import Stream, Subject, generator
@@ -71,7 +72,7 @@ def simulate_scan(options: SimulationOptions, template: BrainTemplate, subject: 
 
     with the loss of a motion spike. What changes over time does not grow with the subject's own intensity, and every
     time course has mean 0: an effect on a regional mean leaves the voxel-normalised channel alone, and one on an
-    amplitude leaves the mean image alone.
+    amplitude leaves the mean image alone. A site's pattern of intensity, and a leaked label, multiply all of it.
 
     Args:
         options: the cohort's options.
@@ -91,7 +92,12 @@ def simulate_scan(options: SimulationOptions, template: BrainTemplate, subject: 
         autocorrelation,
         np.tanh(subject.network_coupling),
     )
-    motion = head_motion(generator(seed, Stream.MOTION, index, session), options.num_frames, options.spike_rate)
+    motion = head_motion(
+        generator(seed, Stream.MOTION, index, session),
+        options.num_frames,
+        options.spike_rate,
+        shift=options.confound(subject.code, "motion"),
+    )
     amplitudes = options.signal_std * np.exp(subject.network_amplitude)
     relative = (courses * amplitudes) @ template.weights
     relative += slow_drift(generator(seed, Stream.DRIFT, index, session), options, template)
@@ -99,6 +105,11 @@ def simulate_scan(options: SimulationOptions, template: BrainTemplate, subject: 
     values = subject_mean(template, subject) + template.mean * relative
     noise = generator(seed, Stream.NOISE, index, session).standard_normal(values.shape, dtype=np.float32)
     values += options.noise_std * BRAIN_INTENSITY * noise
+    if options.site_pattern_std > 0:
+        coefficients = generator(seed, Stream.SITE_PATTERN, site).standard_normal(len(template.patterns))
+        values *= np.exp(options.site_pattern_std * (coefficients @ template.patterns))
+    if options.leak is not None:
+        values = leaked(values, template, subject.code(options.leak))
     gain_of_scan = np.exp(SCAN_GAIN_STD * generator(seed, Stream.GAIN, index, session).standard_normal())
     gain = float(np.asarray(options.site_gains)[site] * gain_of_scan)
     frames = np.zeros((*template.mask.shape, options.num_frames), dtype=np.float32)
@@ -148,7 +159,7 @@ def network_time_courses(
     return courses
 
 
-def head_motion(random: np.random.Generator, num_frames: int, spike_rate: float) -> Motion:
+def head_motion(random: np.random.Generator, num_frames: int, spike_rate: float, shift: float = 0.0) -> Motion:
     """Small movements around a rest position, and jumps to a new one at random frames, the spikes.
 
     Framewise displacement is Power's (Power et al. 2012, NeuroImage 59): the sum of the absolute changes of the six
@@ -158,13 +169,15 @@ def head_motion(random: np.random.Generator, num_frames: int, spike_rate: float)
         random: the source of random numbers.
         num_frames: T.
         spike_rate: probability of a spike at each frame but the first.
+        shift: of the logarithm of the level, in its standard deviations, and of the logarithm of the spike rate, which
+            ends at 1/2.
 
     Returns:
         The motion.
     """
-    scale = MOTION_STD * np.exp(MOTION_LEVEL_STD * random.standard_normal())
+    scale = MOTION_STD * np.exp(MOTION_LEVEL_STD * (random.standard_normal() + shift))
     changes = scale * random.standard_normal((num_frames, 6))
-    happens = random.random(num_frames) < spike_rate
+    happens = random.random(num_frames) < min(spike_rate * np.exp(shift), 0.5)
     happens[0] = False
     displacement = np.where(happens, random.uniform(*SPIKE_DISPLACEMENT, num_frames), 0.0)
     directions = random.standard_normal((num_frames, 6))

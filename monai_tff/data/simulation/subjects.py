@@ -9,6 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from monai_tff.data.simulation.confounding import site_shares
 from monai_tff.data.simulation.networks import COUPLED_PAIRS, NETWORKS
 from monai_tff.data.simulation.options import BETWEEN_SUBJECT_STD, PlantedEffect, SimulationOptions
 
@@ -31,6 +32,8 @@ class Stream(enum.IntEnum):
     NOISE = 7
     BACKGROUND = 8
     GAIN = 9
+    SITE = 10
+    SITE_PATTERN = 11
 
 
 def generator(seed: int, stream: Stream, *indices: int) -> np.random.Generator:
@@ -124,7 +127,12 @@ def simulate_subject(options: SimulationOptions, index: int, num_patterns: int) 
     )
     for target, effect in options.planted:
         _plant(subject, target, effect)
-    return subject
+    shift = options.confound(subject.code, "site")
+    if shift == 0:
+        return subject
+    shares = site_shares(shift, options.num_sites)
+    site = generator(options.seed, Stream.SITE, index).choice(options.num_sites, p=shares)
+    return dataclasses.replace(subject, site=int(site))
 
 
 def _plant(subject: Subject, target: str, effect: PlantedEffect) -> None:
