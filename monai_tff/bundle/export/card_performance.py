@@ -21,7 +21,13 @@ CLASS_NAMES = {
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "auroc": "AUROC",
+    "auprc": "AUPRC (average precision)",
+    "prevalence": "prevalence of the positive class",
     "cross_entropy": "cross-entropy",
+    "brier": "Brier score",
+    "calibration_intercept": "calibration intercept",
+    "calibration_slope": "calibration slope",
+    "expected_calibration_error": "expected calibration error",
 }
 VALUE_NAMES = {
     "mae": "MAE",
@@ -30,6 +36,8 @@ VALUE_NAMES = {
     "nmse": "NMSE",
     "pearson_r": "Pearson r",
     "r2": "R2",
+    "calibration_intercept": "calibration intercept",
+    "calibration_slope": "calibration slope",
 }
 LOSS_NAMES = {
     "total": "total loss",
@@ -109,7 +117,9 @@ def _heading(report: Mapping[str, Any], target: Target | None) -> str:
 def _table(report: Mapping[str, Any], target: Target | None) -> str:
     values, intervals = report["values"], report.get("intervals") or {}
     names = _names(target)
-    rows = [[title, *_cells(key, values[key], intervals.get(key))] for key, title in names.items() if key in values]
+    rows = [
+        [title, *_cells(key, values[key], intervals.get(key), names)] for key, title in names.items() if key in values
+    ]
     return table(["metric", "value", "95 % interval"], rows)
 
 
@@ -119,13 +129,17 @@ def _names(target: Target | None) -> dict[str, str]:
         return LOSS_NAMES
     if target.kind == "regression":
         return VALUE_NAMES
+    if target.kind == "binary":
+        return CLASS_NAMES
     of_classes = {f"sensitivity_{name}": f"sensitivity of {name}" for name in target.class_names}
-    return {**CLASS_NAMES, **of_classes, "auroc": "AUROC" if target.kind == "binary" else "macro AUROC"}
+    macro = {key: f"macro {CLASS_NAMES[key]}" for key in ("auroc", "auprc")}
+    return {**CLASS_NAMES, **of_classes, **macro}
 
 
-def _cells(key: str, value: Any, interval: Any) -> list[str]:
+def _cells(key: str, value: Any, interval: Any, names: Mapping[str, str]) -> list[str]:
     """Value and interval with the digits of an evaluation's closing lines."""
-    digits = ".2f" if key in CLASS_NAMES or key.startswith("sensitivity_") or key == "pearson_r" else ".4g"
+    of_classes = names.keys() >= CLASS_NAMES.keys()
+    digits = ".2f" if of_classes or key in ("pearson_r", "calibration_slope") else ".4g"
     numbers = [value, *(interval if isinstance(interval, (list, tuple)) and len(interval) == 2 else ())]
     texts = [f"{number:{digits}}" if isinstance(number, (int, float)) else None for number in numbers]
     limits = texts[1:]

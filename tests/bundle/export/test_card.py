@@ -77,16 +77,17 @@ def test_a_run_without_evaluation_says_so(tmp_path: Path) -> None:
     assert "The run was not evaluated when the bundle was exported" in performance_section(tmp_path, SEX)
 
 
-@pytest.mark.parametrize(("threshold", "told"), [(0.5, False), (0.7, True)])
-def test_numbers_for_another_threshold_say_so(threshold: float, told: bool, runs: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("threshold", [None, 0.7])
+def test_numbers_for_another_threshold_say_so(threshold: float | None, runs: Any, tmp_path: Path) -> None:
     """A threshold may be set in the run's inference.yaml after the evaluation."""
     shutil.copytree(runs.finetune, tmp_path / "run")
     path = tmp_path / "run" / "configs" / "inference.yaml"
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    config["contract"]["threshold"] = threshold
+    fitted = config["contract"]["threshold"]
+    config["contract"]["threshold"] = threshold or fitted
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     section = read_run(tmp_path / "run").sections["Performance"]
-    assert ("are for the threshold 0.5; the bundle's is 0.7" in section) == told
+    assert (f"are for the threshold {fitted:g}; the bundle's is 0.7" in section) == (threshold is not None)
 
 
 def test_a_baseline_is_shown_where_there_is_one(runs: Any, tmp_path: Path) -> None:
@@ -96,6 +97,25 @@ def test_a_baseline_is_shown_where_there_is_one(runs: Any, tmp_path: Path) -> No
     (tmp_path / "baseline" / "metrics.json").write_text(json.dumps(report), encoding="utf-8")
     text = performance_section(tmp_path, SEX)
     assert "| balanced accuracy | 0.61 | - |\n| AUROC | 0.50 | 0.25 to 0.75 |" in text.partition("A baseline")[2]
+
+
+@pytest.mark.parametrize(
+    ("target", "rows"),
+    [
+        (SEX, "| AUPRC (average precision) | 0.81 | 0.70 to 0.91 |\n| calibration slope | 1.25 | - |"),
+        (Target("site", "multiclass", ("a", "b", "c")), "| macro AUPRC (average precision) | 0.81 | 0.70 to 0.91 |"),
+        (Target("age", "regression"), "| calibration intercept | 0.003125 | - |\n| calibration slope | 1.25 | - |"),
+    ],
+    ids=["two", "several", "number"],
+)
+def test_names_of_numbers(target: Target, rows: str, tmp_path: Path) -> None:
+    values = {"auprc": 0.812, "calibration_slope": 1.2468}
+    if target.kind == "regression":
+        values["calibration_intercept"] = 0.0031250
+    report = {"values": values, "intervals": {"auprc": [0.7, 0.91], "calibration_slope": [None, None]}}
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps(report), encoding="utf-8")
+    assert rows in performance_section(tmp_path, target)
 
 
 def test_nothing_is_known_of_weights_without_a_lineage(runs: Any, tmp_path: Path) -> None:
