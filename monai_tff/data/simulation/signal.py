@@ -105,11 +105,7 @@ def simulate_scan(options: SimulationOptions, template: BrainTemplate, subject: 
     values = subject_mean(template, subject) + template.mean * relative
     noise = generator(seed, Stream.NOISE, index, session).standard_normal(values.shape, dtype=np.float32)
     values += options.noise_std * BRAIN_INTENSITY * noise
-    if options.site_pattern_std > 0:
-        coefficients = generator(seed, Stream.SITE_PATTERN, site).standard_normal(len(template.patterns))
-        values *= np.exp(options.site_pattern_std * (coefficients @ template.patterns))
-    if options.leak is not None:
-        values = leaked(values, template, subject.code(options.leak))
+    values = _spoilt(values, options, template, subject)
     gain_of_scan = np.exp(SCAN_GAIN_STD * generator(seed, Stream.GAIN, index, session).standard_normal())
     gain = float(np.asarray(options.site_gains)[site] * gain_of_scan)
     frames = np.zeros((*template.mask.shape, options.num_frames), dtype=np.float32)
@@ -117,6 +113,17 @@ def simulate_scan(options: SimulationOptions, template: BrainTemplate, subject: 
         frames[~template.mask] = gain * _air(generator(seed, Stream.BACKGROUND, index, session), template, options)
     frames[template.mask] = (gain * values).T
     return SimulatedScan(frames, repetition_time, motion, gain)
+
+
+def _spoilt(
+    values: NDArray[np.float64], options: SimulationOptions, template: BrainTemplate, subject: Subject
+) -> NDArray[np.float64]:
+    """The intensities [T, V] with the scanner's pattern and the leaked label, where these are asked for."""
+    if options.site_pattern_std > 0:
+        random = generator(options.seed, Stream.SITE_PATTERN, subject.site)
+        field = random.standard_normal(len(template.patterns)) @ template.patterns
+        values = values * np.exp(options.site_pattern_std * field)
+    return values if options.leak is None else leaked(values, template, subject.code(options.leak))
 
 
 def subject_mean(template: BrainTemplate, subject: Subject) -> NDArray[np.float64]:
