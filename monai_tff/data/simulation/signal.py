@@ -92,12 +92,8 @@ def simulate_scan(options: SimulationOptions, template: BrainTemplate, subject: 
         autocorrelation,
         np.tanh(subject.network_coupling),
     )
-    motion = head_motion(
-        generator(seed, Stream.MOTION, index, session),
-        options.num_frames,
-        options.spike_rate,
-        shift=options.confound(subject.code, "motion"),
-    )
+    shift = options.confound(subject.code, "motion")
+    motion = head_motion(generator(seed, Stream.MOTION, index, session), options.num_frames, options.spike_rate, shift)
     amplitudes = options.signal_std * np.exp(subject.network_amplitude)
     relative = (courses * amplitudes) @ template.weights
     relative += slow_drift(generator(seed, Stream.DRIFT, index, session), options, template)
