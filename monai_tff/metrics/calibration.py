@@ -21,7 +21,7 @@ BOUNDS = (0.05, 20.0)
 """A temperature beyond these is not believed: the scores then separate the classes, or do not follow them at all."""
 
 LEAST_UNITS = 10
-GRID = 41
+GRID = 21
 TINY = float(np.finfo(np.float32).tiny)
 NEARLY_ONE = 1 - 2.0**-24
 """Probabilities were float32: 0 may be anything below the first number, 1 anything above the second."""
