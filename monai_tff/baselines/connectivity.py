@@ -89,7 +89,7 @@ class ConnectivityFeatures:
 
         self.parcels = parcels
         self.tangent = ConnectivityMeasure(kind="tangent", vectorize=True)
-        self.scaler = StandardScaler()
+        self.centre = StandardScaler(with_std=False)
 
     def fit(self, courses: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
         """Fits on training scans.
@@ -102,22 +102,23 @@ class ConnectivityFeatures:
         """
         vectors = self.tangent.fit_transform([course.astype(np.float64) for course in courses])
         self._companion = courses[0]
-        return self._of_norm_one(self.scaler.fit_transform(vectors))
+        # tangent coordinates have one unit: scaling each would only raise those that hold nothing but noise
+        centred = self.centre.fit_transform(vectors)
+        norm = float(np.sqrt(np.mean(np.sum(centred**2, axis=1))))
+        self.scale = norm if norm > 0 else 1.0
+        return centred / self.scale
 
     def of_scan(self, scan: CompactScan) -> NDArray[np.float64]:
         """The features of one scan, [features]."""
         course = self.parcels.time_courses(scan).astype(np.float64)
         # nilearn refuses one scan alone, though the coordinates of one do not depend on another
         vector = self.tangent.transform([course, self._companion.astype(np.float64)])[:1]
-        return self._of_norm_one(self.scaler.transform(vector))[0]
+        return self.centre.transform(vector)[0] / self.scale
 
     def facts(self) -> dict[str, Any]:
         """What was fitted, for `metrics.json`."""
         return {
-            "fitted": "parcels, tangent space, means and standard deviations, coefficients: on training scans",
+            "fitted": "parcels, tangent space, means and one scale, coefficients: on training scans",
             "voxels": len(self.parcels.voxels),
             "parcels": self.parcels.number,
         }
-
-    def _of_norm_one(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
-        return scaled / np.sqrt(scaled.shape[1])
