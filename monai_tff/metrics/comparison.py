@@ -105,7 +105,8 @@ def paired_difference(
     interval, p, warnings = _interval_and_p(values["difference"], draws)
     groups = first["group"].astype(str).nunique()
     if groups < FEW_GROUPS:
-        warnings.append(f"only {groups} groups (fewer than {FEW_GROUPS}): this difference is uncertain.")
+        number = f"{groups} group{'s' if groups != 1 else ''}"
+        warnings.append(f"only {number} (fewer than {FEW_GROUPS}): this difference is uncertain.")
     return PairedDifference(
         statistic=name,
         first=_number(values["first"]),
