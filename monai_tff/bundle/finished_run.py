@@ -71,7 +71,8 @@ def read_finished_run(folder: str | Path) -> FinishedRun:
         inside = sorted(path.parents[1].name for path in folder.glob(f"*/{EVALUATE}"))
         way_out = f"name one of its phases ({', '.join(inside)})" if inside else "train it first, or check the path"
         raise ConfigError(f"{folder}: is no finished run of phase 3, expected {EVALUATE} and {WEIGHTS}; {way_out}.")
-    parser = quiet_workflow([str(config)], "eval", {}).parser
+    # said, because no workflow runs that would know it; the contract is read from the weights below it
+    parser = quiet_workflow([str(config)], "eval", {"bundle_root": str(folder)}).parser
     if "target" not in parser.get():
         raise ConfigError(f"{folder}: is a run that reconstructs scans, expected one of phase 3 with a target.")
     content = {

@@ -169,11 +169,27 @@ def _write_configs(folder: Path, parser: ConfigParser, contract: InputContract) 
     _write_yaml(folder / "train.yaml", train)
     _write_yaml(folder / "evaluate.yaml", evaluation_config(train, templates))
     inference = ConfigParser.load_config_file(templates / "inference.yaml")
-    inference |= {"contract": {"_target_": inference["contract"]["_target_"], **contract.to_dict()}}
+    inference |= {"contract": _contract_entry(inference, contract)}
     inference |= {"network_def": filled_network(parser)}
     _write_yaml(folder / "inference.yaml", inference)
     _write_json(folder / "metadata.json", filled_metadata(templates / "metadata.json", contract))
     shutil.copyfile(templates / "logging.conf", folder / "logging.conf")
+
+
+def write_contract(folder: Path, contract: InputContract) -> None:
+    """Writes a contract into the `inference.yaml` of a run folder; all else in it stays.
+
+    Args:
+        folder: of the run.
+        contract: of its weights.
+    """
+    path = folder / "configs" / "inference.yaml"
+    inference = yaml.safe_load(path.read_text(encoding="utf-8"))
+    _write_yaml(path, inference | {"contract": _contract_entry(inference, contract)})
+
+
+def _contract_entry(inference: Mapping[str, Any], contract: InputContract) -> dict[str, Any]:
+    return {"_target_": inference["contract"]["_target_"], **contract.to_dict()}
 
 
 def evaluation_config(train: Mapping[str, Any], templates: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 
@@ -16,6 +16,13 @@ from monai_tff.errors import ContractError, WeightsError
 from monai_tff.networks import read_checkpoint
 
 SCALE = ("target_mean", "target_std")
+
+
+class Calibrated(NamedTuple):
+    """What turns logits into probabilities, and probabilities into the name of a class; see `InputContract`."""
+
+    temperature: float
+    threshold: float
 
 
 def read_contract(weights: str | os.PathLike[str]) -> InputContract | None:
@@ -36,6 +43,23 @@ def read_contract(weights: str | os.PathLike[str]) -> InputContract | None:
     else:
         content = read_checkpoint(Path(weights)).get(CONTRACT_KEY)
     return InputContract.from_dict(content) if isinstance(content, dict) else None
+
+
+def calibration_of(weights: str | os.PathLike[str]) -> Calibrated:
+    """Reads the temperature and the threshold that weights carry in their contract.
+
+    Args:
+        weights: as for `read_contract`.
+
+    Returns:
+        Both; 1 and 0.5 for weights without a contract.
+
+    Raises:
+        WeightsError: see `read_contract`.
+        ContractError: see `read_contract`.
+    """
+    contract = read_contract(weights)
+    return Calibrated(1.0, 0.5) if contract is None else Calibrated(contract.temperature, contract.threshold)
 
 
 def _of_safetensors(weights: str | os.PathLike[str]) -> Any:

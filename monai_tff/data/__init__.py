@@ -35,6 +35,7 @@ _HOMES = {
     "split_plan": ("SplitPlan",),
     "simulate": ("PlantedEffect", "SimulationOptions", "simulate_cohort"),
     "scan": ("CompactScan", "unpack_windows"),
+    "test_set": ("test_set_hash",),
     "windows": ("EveryWindowSampler", "RandomWindowSampler", "WindowDataset", "WindowIndex", "collate_records"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from monai_tff.handlers.files import replaced_file
 from monai_tff.handlers.progress import clock
 from monai_tff.networks import load_finished
 from monai_tff.networks.base import ENCODER
+from monai_tff.networks.digest import tensors_digest
 from monai_tff.networks.weights import part_of
 
 LONGEST_WAIT = 1800.0
@@ -111,12 +111,7 @@ def encoder_digest(network: nn.Module) -> str:
     Returns:
         64 hexadecimal digits.
     """
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        if part_of(name) in ENCODER:
-            digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return tensors_digest({name: tensor for name, tensor in network.state_dict().items() if part_of(name) in ENCODER})
 
 
 def _missing_scans(network: Any, codes: FrameCodes, datasets: Sequence[CacheDataset]) -> tuple[list[_Scan], int]:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from monai_tff.contract import Target
 from monai_tff.handlers.files import replaced_file
+from monai_tff.handlers.ledger import Use, ledger_file, record_use
 from monai_tff.metrics import SubjectResult, aggregate, evaluate_units, format_result, predicted_classes, score_columns
 
 
@@ -30,6 +31,11 @@ class EvaluationSettings:
         seed: of the bootstrap.
         pretraining_overlap: what is known of it, `none`, `none (by content)` or `unknown`, to be said with the metrics;
             None says nothing.
+        test_set: `monai_tff.data.test_set_hash` of what is evaluated, which the ledger then counts; None for a section
+            that is no test set, which it does not.
+        kind: what is evaluated: a `model`, a `baseline` or a `control`.
+        model: `monai_tff.networks.weights_digest` of the weights, or the name of the baseline; None where it is not
+            known.
     """
 
     target: Target
@@ -40,6 +46,9 @@ class EvaluationSettings:
     bootstrap_samples: int = 2000
     seed: int = 0
     pretraining_overlap: str | None = None
+    test_set: str | None = None
+    kind: str = "model"
+    model: str | None = None
 
 
 def write_evaluation(
@@ -48,7 +57,7 @@ def write_evaluation(
     """Aggregates window scores to scoring units, computes the numbers, and writes the files of an evaluation.
 
     Writes `windows.csv`, `predictions.csv`, `predictions.json` and, where every scan has a label, `metrics.json`,
-    each in one step.
+    each in one step. Then the ledger of test sets counts the evaluation, and `metrics.json` is told.
 
     Args:
         folder: of the files, made if it is not there.
@@ -77,9 +86,24 @@ def write_evaluation(
     lines = [] if overlap is None else [f"pretraining overlap: {overlap}"]
     if result is not None:
         counts = {"scans": int(windows["scan"].nunique()), "windows": len(windows)}
-        write_json(metrics, {**metrics_content(result, settings, counts), **(details or {})})
+        content = {**metrics_content(result, settings, counts), **(details or {})}
+        write_json(metrics, content)
+        lines += _recorded(metrics, content, settings)
         lines += format_result(result, settings.target, settings.split)
     return [f"predictions of {len(units)} scoring units: {folder / 'predictions.csv'}", *lines]
+
+
+def _recorded(path: Path, content: Mapping[str, Any], settings: EvaluationSettings) -> list[str]:
+    """Enters the evaluation in the ledger, which counts only results that are there, and says what it holds."""
+    if settings.test_set is None:
+        return []
+    uses = record_use(Use(settings.test_set, settings.kind, settings.model or "unknown", settings.target.name))
+    warnings = [f"{sentence}: the uses of this test set are not counted in full." for sentence in uses.warnings]
+    counts = {name: getattr(uses, name) for name in ("test_set", "evaluations", "models", "others")}
+    write_json(path, {**content, "warnings": [*content["warnings"], *warnings], "ledger": counts})
+    # where the ledger is stands on the console alone: metrics may be passed on
+    where = f" It is {ledger_file()}; set MONAI_TFF_LEDGER to another file."
+    return [*(f"warning ({settings.split}): {sentence}{where}" for sentence in warnings), uses.sentence()]
 
 
 def _evaluated(units: pd.DataFrame, settings: EvaluationSettings) -> SubjectResult:
@@ -122,6 +146,8 @@ def metrics_content(result: SubjectResult, settings: EvaluationSettings, counts:
     target = settings.target
     return {
         "split": settings.split,
+        "kind": settings.kind,
+        "model": settings.model,
         "target": {"name": target.name, "kind": target.kind, "class_names": [*target.class_names]},
         "threshold": settings.threshold,
         "flat": settings.flat,

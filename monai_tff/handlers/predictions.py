@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
@@ -36,6 +38,10 @@ class PredictionsWriter:
         seed: of the bootstrap.
         pretraining_overlap: what is known of it, `none`, `none (by content)` or `unknown`, to be said with the metrics;
             None says nothing.
+        test_set: hash of the test set, where it is one: the ledger counts its uses, see `EvaluationSettings`.
+        kind: `model` or `control`.
+        model: `monai_tff.networks.weights_digest` of the weights.
+        details: further entries of `metrics.json`, which JSON can hold.
     """
 
     def __init__(
@@ -50,6 +56,10 @@ class PredictionsWriter:
         bootstrap_samples: int = 2000,
         seed: int = 0,
         pretraining_overlap: str | None = None,
+        test_set: str | None = None,
+        kind: str = "model",
+        model: str | None = None,
+        details: Mapping[str, Any] | None = None,
     ) -> None:
         self.output_dir = Path(output_dir)
         self.settings = EvaluationSettings(
@@ -61,7 +71,11 @@ class PredictionsWriter:
             bootstrap_samples=bootstrap_samples,
             seed=seed,
             pretraining_overlap=pretraining_overlap,
+            test_set=test_set,
+            kind=kind,
+            model=model,
         )
+        self.details = details
         self._rows = WindowRows(target)
 
     def attach(self, engine: Engine) -> None:
@@ -96,4 +110,4 @@ class PredictionsWriter:
         """
         windows = self._rows.gather()
         if idist.get_rank() == 0:
-            print(*write_evaluation(self.output_dir, windows, self.settings), sep="\n")
+            print(*write_evaluation(self.output_dir, windows, self.settings, self.details), sep="\n")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -25,6 +27,22 @@ def plain_network(network: Any) -> Any:
         network = inner
 
 
+def frame_order(seed: int, num_frames: int, scan: str = "") -> torch.Tensor:
+    """An order of the frames of a scan in which time tells nothing: the same in every process and run.
+
+    Args:
+        seed: another one gives other orders.
+        num_frames: of the trimmed scan.
+        scan: its file, of which the name alone counts, in whatever folder it is.
+
+    Returns:
+        A permutation of 0 to `num_frames` - 1, int64.
+    """
+    text = f"{seed} {num_frames} {PurePath(scan).name}"
+    number = int.from_bytes(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()[:8], "big", signed=True)
+    return torch.randperm(num_frames, generator=torch.Generator().manual_seed(number))
+
+
 class TemporalInferer(Inferer):
     """Slides a window over a whole trimmed scan.
 
@@ -38,6 +56,8 @@ class TemporalInferer(Inferer):
             with the scan.
         frames_per_batch: frames encoded (and decoded) at once.
         amp: compute in bfloat16 where that is safe, see `monai_tff.inferers.mixed_precision`.
+        frame_order_seed: a control: the codes of a scan come in another order before windows are cut, see
+            `frame_order`; None leaves them in theirs.
 
     Example:
         >>> inferer = TemporalInferer(window_length=20)
@@ -46,13 +66,19 @@ class TemporalInferer(Inferer):
     """
 
     def __init__(
-        self, window_length: int, stride: int | None = None, frames_per_batch: int = 20, amp: bool = False
+        self,
+        window_length: int,
+        stride: int | None = None,
+        frames_per_batch: int = 20,
+        amp: bool = False,
+        frame_order_seed: int | None = None,
     ) -> None:
         super().__init__()
         self.window_length = window_length
         self.stride = stride
         self.frames_per_batch = frames_per_batch
         self.amp = amp
+        self.frame_order_seed = frame_order_seed
 
     def starts(self, num_frames: int) -> list[int]:
         """First frames of the windows of a scan of `num_frames` frames."""
@@ -76,11 +102,13 @@ class TemporalInferer(Inferer):
         device = next(network.parameters()).device
         with mixed_precision(device, self.amp):
             if isinstance(inputs, torch.Tensor) and inputs.ndim == 3:
-                starts, codes = self.starts(inputs.shape[1]), inputs.to(device)
+                name, starts, codes = "", self.starts(inputs.shape[1]), inputs.to(device)
             else:
                 scan = inputs if isinstance(inputs, CompactScan) else _packed(inputs)
-                starts = self.starts(scan.num_frames)
+                name, starts = scan.source, self.starts(scan.num_frames)
                 codes = torch.cat([network.encode_frames(frames) for frames in self._chunks(scan, device)], dim=1)
+            if self.frame_order_seed is not None:
+                codes = codes[:, frame_order(self.frame_order_seed, codes.shape[1], name).to(device)]
             return self._inferred(codes, network, starts)
 
     def _inferred(self, codes: torch.Tensor, network: Any, starts: list[int]) -> torch.Tensor:

@@ -28,7 +28,8 @@ def load(file: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("phase", ["autoencoder", "transformer", "finetune"])
 def test_the_files_of_a_run(phase: str, runs: Any) -> None:
     folder = runs.folder / phase
-    for name, files in FILES.items():
+    calibrated = {"calibration.json"} if phase == "finetune" else set()
+    for name, files in {**FILES, ".": FILES["."] | calibrated}.items():
         assert {path.name for path in (folder / name).iterdir() if path.is_file()} == files
     assert not list(folder.rglob("*.tmp"))
 

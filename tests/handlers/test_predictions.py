@@ -160,3 +160,51 @@ def test_a_second_evaluation_starts_anew(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "metrics.json").read_text())["counts"]["subjects"] == 4
     _evaluate(_records(), writer, torch.sigmoid)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+
+
+@pytest.fixture
+def ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("MONAI_TFF_LEDGER", str(tmp_path / "state" / "ledger.jsonl"))
+    return tmp_path / "state" / "ledger.jsonl"
+
+
+def test_each_use_of_a_test_set_is_counted_and_told(
+    ledger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, (kind, model) in enumerate([("model", "m1"), ("model", "m1"), ("control", "m1")], start=1):
+        writer = PredictionsWriter(
+            tmp_path / str(number), SEX, bootstrap_samples=0, test_set="3f2a9c01" * 8, kind=kind, model=model
+        )
+        _evaluate(_records(), writer, torch.sigmoid)
+    found = [json.loads((tmp_path / str(number) / "metrics.json").read_text()) for number in (1, 2, 3)]
+    assert [metrics["ledger"]["evaluations"] for metrics in found] == [1, 2, 2]
+    assert found[2]["ledger"] == {"test_set": "3f2a9c01" * 8, "evaluations": 2, "models": 1, "others": 1}
+    assert (found[2]["kind"], found[2]["model"]) == ("control", "m1")
+    lines = capsys.readouterr().out.splitlines()
+    assert "test set 3f2a9c01 used 2 times, by 1 model" in lines
+    assert "test set 3f2a9c01 used 2 times, by 1 model; by baselines and controls 1 time" in lines
+    assert lines[-1].startswith("test AUROC")
+    assert len(ledger.read_text().splitlines()) == 3
+
+
+def test_what_is_no_test_set_is_not_counted(ledger: Path, tmp_path: Path) -> None:
+    _evaluate(_records(), PredictionsWriter(tmp_path, SEX, bootstrap_samples=0), torch.sigmoid)
+    records = _records(labelled=False)
+    _evaluate(records, PredictionsWriter(tmp_path / "unlabelled", SEX, test_set="a" * 64), torch.sigmoid)
+    assert "ledger" not in json.loads((tmp_path / "metrics.json").read_text())
+    assert not ledger.exists()
+
+
+def test_an_evaluation_does_not_end_where_the_ledger_cannot_be_written(
+    ledger: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ledger.parent.write_text("notes")
+    writer = PredictionsWriter(tmp_path / "out", SEX, bootstrap_samples=0, test_set="a" * 64, model="m1")
+    _evaluate(_records(), writer, torch.sigmoid)
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["ledger"] == {"test_set": "a" * 64, "evaluations": None, "models": None, "others": None}
+    (warning,) = [sentence for sentence in metrics["warnings"] if "ledger" in sentence]
+    assert str(tmp_path) not in warning  # metrics may be passed on
+    output = capsys.readouterr().out
+    assert f"warning (test): {warning} It is {ledger}; set MONAI_TFF_LEDGER to another file." in output
+    assert "test set aaaaaaaa: nobody knows how often it was used" in output

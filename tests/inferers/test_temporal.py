@@ -6,6 +6,7 @@ import torch
 from monai_tff.data import CompactScan
 from monai_tff.errors import ScanError
 from monai_tff.inferers import TemporalInferer
+from monai_tff.inferers.temporal import frame_order
 from monai_tff.networks import TFFAutoEncoder, TFFPredictor, TFFReconstructor
 
 SIZE = (7, 8, 9)
@@ -101,3 +102,54 @@ def test_codes_give_the_same_as_the_scan_that_they_are_of(scan, kind):
 def test_codes_of_too_few_frames():
     with pytest.raises(ScanError, match="the scan has 4 frames, expected at least 5"):
         TemporalInferer(window_length=5)(torch.zeros(1, 4, 32), _network(TFFPredictor))
+
+
+def test_the_order_of_frames_follows_from_seed_length_and_name():
+    order = frame_order(7, 13, "here/sub-1_bold.nii.gz")
+    assert sorted(order.tolist()) == [*range(13)]
+    assert order.tolist() == [11, 2, 1, 5, 10, 9, 7, 0, 4, 12, 8, 3, 6]
+    assert frame_order(7, 13, "/elsewhere/sub-1_bold.nii.gz").tolist() == order.tolist()
+    others = [frame_order(8, 13, "sub-1_bold.nii.gz"), frame_order(7, 13, "sub-2_bold.nii.gz"), frame_order(7, 13)]
+    assert len({tuple(other.tolist()) for other in [order, *others]}) == 4
+    state = torch.get_rng_state()
+    frame_order(7, 13)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_shuffled_frames_are_the_windows_of_shuffled_codes(scan):
+    network = _network(TFFPredictor)
+    order = frame_order(7, 13, scan.source)
+    with torch.no_grad():
+        codes = network.encode_frames(scan.unpack()[None])
+        expected = torch.cat([network.predict_codes(codes[:, order[start : start + 5]]) for start in (0, 5, 8)])
+        found = TemporalInferer(window_length=5, frame_order_seed=7)(scan, network)
+        plain = TemporalInferer(window_length=5)(scan, network)
+        again = TemporalInferer(window_length=5, frame_order_seed=7)(scan, network)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    assert torch.equal(found, again)
+    assert (found - plain).abs().max() > 1e-5
+
+
+class _MeanOverTime(torch.nn.Module):
+    """Says of a window the mean of its codes, or of its first frame's alone."""
+
+    def __init__(self, first_alone: bool) -> None:
+        super().__init__()
+        self.first_alone = first_alone
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def predict_codes(self, codes: torch.Tensor) -> torch.Tensor:
+        return (codes[:, 0] if self.first_alone else codes.mean(dim=1)).mean(dim=1, keepdim=True)
+
+
+def test_a_network_that_does_not_look_at_the_order_scores_shuffled_frames_alike():
+    """One window over the whole scan: only the order in it changes."""
+    codes = torch.arange(13.0).reshape(1, 13, 1).expand(1, 13, 4)
+    shuffled, plain = TemporalInferer(window_length=13, frame_order_seed=7), TemporalInferer(window_length=13)
+    with torch.no_grad():
+        for inferer in (shuffled, plain):
+            assert inferer(codes, _MeanOverTime(first_alone=False)).tolist() == [[6.0]]
+        assert plain(codes, _MeanOverTime(first_alone=True)).tolist() == [[0.0]]
+        first = frame_order(7, 13)[0].item()
+        assert first != 0
+        assert shuffled(codes, _MeanOverTime(first_alone=True)).tolist() == [[float(first)]]

@@ -90,13 +90,21 @@ def test_numbers_for_another_threshold_say_so(threshold: float | None, runs: Any
     assert (f"are for the threshold {fitted:g}; the bundle's is 0.7" in section) == (threshold is not None)
 
 
-def test_a_baseline_is_shown_where_there_is_one(runs: Any, tmp_path: Path) -> None:
+def test_baselines_are_shown_where_there_are_any(runs: Any, tmp_path: Path) -> None:
     shutil.copytree(runs.finetune / "evaluation", tmp_path / "evaluation")
-    (tmp_path / "baseline").mkdir()
     report = {"values": {"balanced_accuracy": 0.612, "auroc": 0.5}, "intervals": {"auroc": [0.25, 0.75]}}
-    (tmp_path / "baseline" / "metrics.json").write_text(json.dumps(report), encoding="utf-8")
-    text = performance_section(tmp_path, SEX)
-    assert "| balanced accuracy | 0.61 | - |\n| AUROC | 0.50 | 0.25 to 0.75 |" in text.partition("A baseline")[2]
+    for name in ("mean_image", "only_age", "of somebody"):
+        folder = tmp_path / "baselines" / name
+        folder.mkdir(parents=True)
+        (folder / "metrics.json").write_text(json.dumps(report), encoding="utf-8")
+    text = performance_section(tmp_path, SEX).partition("Baselines on the same split")[2]
+    shown = [line for line in text.splitlines() if line.startswith("| ")][2:]
+    assert shown == [
+        "| only age | balanced accuracy | 0.61 | - |",
+        "| only age | AUROC | 0.50 | 0.25 to 0.75 |",
+        "| mean image | balanced accuracy | 0.61 | - |",
+        "| mean image | AUROC | 0.50 | 0.25 to 0.75 |",
+    ]
 
 
 @pytest.mark.parametrize(
