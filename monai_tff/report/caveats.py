@@ -46,7 +46,7 @@ def find_caveats(material: Material) -> Caveats:
         flags=[flag["sentence"] for flag in evidence["flags"]],
         warnings=list(dict.fromkeys(warnings)),
         not_run=_not_run(material),
-        notes=list(dict.fromkeys([*evidence["remarks"], *_incomparable(evidence), *evidence["confounds"]["unknown"]])),
+        notes=list(dict.fromkeys([*evidence["remarks"], *_not_looked_at(evidence)])),
     )
 
 
@@ -79,9 +79,10 @@ def _explanation(material: Material) -> Iterator[str]:
     yield from (material.explanation or {}).get("warnings", [])
 
 
-def _incomparable(evidence: dict[str, Any]) -> list[str]:
-    """What was there and could not be compared; what was not run has a sentence of its own."""
-    return [sentence for sentence in evidence["comparisons"]["not_compared"] if "was not run" not in sentence]
+def _not_looked_at(evidence: dict[str, Any]) -> list[str]:
+    """What could not be compared or looked at though it is there; what was not run has a sentence of its own."""
+    sentences = [*evidence["comparisons"]["not_compared"], *evidence["confounds"]["unknown"]]
+    return [sentence[:1].upper() + sentence[1:] for sentence in sentences if "was not run" not in sentence]
 
 
 def _not_run(material: Material) -> list[tuple[Child, ...]]:

@@ -12,7 +12,7 @@ import pandas as pd
 from monai_tff.bundle.finished_run import FinishedRun, read_finished_run
 from monai_tff.bundle.study_folder import Member
 from monai_tff.data.datalist import load_datalist
-from monai_tff.errors import ConfigError, DatalistError
+from monai_tff.errors import ConfigError, user_error_in
 from monai_tff.evidence import Study
 from monai_tff.handlers.metrics_table import COLUMNS, read_rows
 
@@ -84,7 +84,10 @@ def _run(member: Member) -> tuple[FinishedRun, dict[str, Any]] | None:
     try:
         run = read_finished_run(member.folder)
         return run, load_datalist(run.datalist)
-    except (ConfigError, DatalistError):
+    except Exception as error:
+        # what a configuration raises arrives wrapped
+        if user_error_in(error) is None:
+            raise
         return None  # the study's remarks say which and why
 
 

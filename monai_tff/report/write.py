@@ -22,7 +22,7 @@ from monai_tff.report.sections.subjects import subjects
 from monai_tff.report.sections.what_was_done import what_was_done
 from monai_tff.report.sections.words import citing, footer, words
 
-FILE = "report.html"
+REPORT_FILE = "report.html"
 
 SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     verdict,
@@ -47,18 +47,36 @@ def write_report(folder: str | Path, against: Sequence[str | Path] = ()) -> Path
 
     Args:
         folder: the run folder of phase 3, or the folder of folds.
-        against: folders of other runs on the same test set, to be compared with.
+        against: folders of earlier runs on the same test units, to be compared with.
 
     Returns:
         The file, `report.html` in the folder; the same bytes for the same files.
 
     Raises:
         ConfigError: for a folder that was not evaluated, or with damaged files.
-        DatalistError: for a datalist that cannot be used.
+        WeightsError: for weights that cannot be read.
     """
-    study = read_study(folder)
-    material = read_material(study, gather_evidence(folder, against))
-    path = study.folder / FILE
+    return write_material(gather_material(folder, against))
+
+
+def gather_material(folder: str | Path, against: Sequence[str | Path] = ()) -> Material:
+    """Gathers the evidence of a study (and writes its `evidence.json`), and reads what the report shows beside it.
+
+    Args:
+        folder: see `write_report`.
+        against: likewise.
+
+    Raises:
+        ConfigError: see `write_report`.
+        WeightsError: likewise.
+    """
+    evidence = gather_evidence(folder, against)
+    return read_material(read_study(folder), evidence)
+
+
+def write_material(material: Material) -> Path:
+    """Writes the report of a material, in one step, and returns the file."""
+    path = material.folder / REPORT_FILE
     text = report_text(material)
     with replaced_file(path) as file:
         file.write(text.encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +15,11 @@ from monai_tff.report.html import Element
 
 DRAWS = 500
 GRID = np.linspace(0.0, 1.0, 101)
+
+NONE = np.full(len(GRID), np.nan)
+ROUNDING = 1e-9
+
+Points = Callable[[NDArray, NDArray, NDArray], NDArray]
 
 Curve = tuple[str, NDArray, NDArray]
 """Name, whether each unit is of the class [units], and its score for the class [units]."""
@@ -68,27 +73,64 @@ def precision_chart(name: str, curve: Curve, groups: Sequence[str], seed: int) -
 
 
 def roc_points(positive: NDArray, score: NDArray, weights: NDArray) -> NDArray:
-    """Sensitivity at each value of 1 - specificity of `GRID`, for one weighting [units] of the units."""
-    false, true, _ = roc_curve(positive, score, sample_weight=weights, drop_intermediate=False)
-    # the highest sensitivity where the curve goes straight up
-    return np.maximum.accumulate(true)[np.searchsorted(false, GRID + 1e-9, side="right") - 1]
+    """Sensitivity at each value of 1 - specificity of `GRID`.
+
+    Args:
+        positive: booleans [units].
+        score: [units].
+        weights: [draws, units].
+
+    Returns:
+        [draws, points], the highest sensitivity where the curve goes straight up; NaN for a draw without a class.
+    """
+    true, false = _counts(positive, score, weights)
+    rows = []
+    for sensitivity, error in zip(true, false, strict=True):
+        reached = np.searchsorted(error, GRID * error[-1] + ROUNDING, side="right") - 1
+        rows.append(_ratio(np.concatenate([[0.0], sensitivity])[reached + 1], sensitivity[-1]) if error[-1] else NONE)
+    return np.array(rows)
 
 
 def precision_points(positive: NDArray, score: NDArray, weights: NDArray) -> NDArray:
-    """Precision at the highest threshold that reaches each recall of `GRID`, for one weighting [units] of the units."""
-    precision, recall, _ = precision_recall_curve(positive, score, sample_weight=weights)
-    rising = recall[::-1]
-    return precision[::-1][np.minimum(np.searchsorted(rising, GRID - 1e-9), len(rising) - 1)]
+    """Precision at the highest threshold that reaches each recall of `GRID`.
+
+    Args:
+        positive: booleans [units].
+        score: [units].
+        weights: [draws, units].
+
+    Returns:
+        [draws, points]; 1 at recall 0, as scikit-learn has it; NaN for a draw without a class.
+    """
+    true, false = _counts(positive, score, weights)
+    rows = []
+    for found, wrong in zip(true, false, strict=True):
+        if not found[-1] or not wrong[-1]:
+            rows.append(NONE)
+            continue
+        reached = np.searchsorted(found, GRID * found[-1] - ROUNDING)
+        precision = np.where(GRID == 0, 1.0, _ratio(found[reached], found[reached] + wrong[reached]))
+        rows.append(precision)
+    return np.array(rows)
 
 
-def _bands(points, positive: NDArray, score: NDArray, groups: Sequence[str], seed: int) -> NDArray:  # type: ignore[no-untyped-def]
+def _counts(positive: NDArray, score: NDArray, weights: NDArray) -> tuple[NDArray, NDArray]:
+    """Weights of the units of the class and of the others at each threshold, from the highest score down."""
+    order = np.argsort(-score, kind="stable")
+    last = np.flatnonzero(np.diff(score[order], append=-np.inf))
+    counted = [np.cumsum((weights * chosen)[:, order], axis=1)[:, last] for chosen in (positive, ~positive)]
+    return counted[0], counted[1]
+
+
+def _ratio(numerator: NDArray, denominator: NDArray | float) -> NDArray:
+    return numerator / np.where(np.asarray(denominator) == 0, np.nan, denominator)
+
+
+def _bands(points: Points, positive: NDArray, score: NDArray, groups: Sequence[str], seed: int) -> NDArray:
     """Lower and upper 95 % limit at each point of `GRID`, [2, points]."""
 
     def compute(weights: NDArray) -> dict[str, NDArray]:
-        drawn = np.full((len(weights), len(GRID)), np.nan)
-        for row, draw in enumerate(weights):
-            if draw[positive].any() and draw[~positive].any():
-                drawn[row] = points(positive, score, draw)
+        drawn = points(positive, score, weights)
         return {str(column): drawn[:, column] for column in range(len(GRID))}
 
     limits = bootstrap_intervals(compute, groups, DRAWS, seed)

@@ -36,7 +36,7 @@ def slices_chart(name: str, truth: NDArray, reconstruction: NDArray, mask: NDArr
                 panel.spines[:].set_visible(False)
                 panel.grid(False)
                 if row == 0:
-                    panel.set_title(plane)
+                    panel.set_title(plane, loc="center")
                 if axis == 0:
                     panel.set_ylabel(label)
 

@@ -31,7 +31,10 @@ def comparison(material: Material) -> Section:
     if found["rows"]:
         content += _differences(material, found)
     if found["not_compared"]:
-        content += [paragraph("Not in the table:"), bullets(found["not_compared"])]
+        content += [
+            paragraph("Not in the table:"),
+            bullets(sentence[:1].upper() + sentence[1:] for sentence in found["not_compared"]),
+        ]
     content += _permutations(material)
     return Section("comparison", "Beside baselines, controls and chance", content)
 

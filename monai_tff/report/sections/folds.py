@@ -12,6 +12,11 @@ from monai_tff.report.numbers import count, number
 from monai_tff.report.page import Section, absent
 from monai_tff.report.terms import chance, label_of, main_number
 
+SPREADS = {
+    "mean_over_folds": "mean over splits",
+    "std_over_folds": "standard deviation over splits",
+    "std_over_seeds": "standard deviation over seeds",
+}
 SHOWN = ("auroc", "balanced_accuracy", "cross_entropy", "brier", "mae", "pearson_r", "r2")
 
 
@@ -24,8 +29,8 @@ def folds(material: Material) -> Section | None:
     title = "Folds and seeds"
     if not path.is_file():
         return Section("folds", title, [absent("There is no folds.csv: run the experiment to its end with --resume.")])
-    # `split` and `name` are texts even where they look like numbers
-    values = pd.read_csv(path, dtype={"split": str, "name": str}, float_precision="round_trip")
+    # as texts first: a split may be called 1, and Python reads back the very number that was written
+    values = pd.read_csv(path, dtype=str).astype({"seed": int, "value": float})
     names = [name for name in SHOWN if name in set(values["name"])]
     seeds = values["seed"].nunique()
     content: list[Child] = [
@@ -53,20 +58,12 @@ def _rows(material: Material, values: pd.DataFrame, names: list[str]) -> list[li
         rows.append(
             [f"{split}, seed {seed}", *(number(found.get(name), f"folds.csv#{split}.{seed}.{name}") for name in names)]
         )
-    spread = values[values["name"].isin(names)].groupby(["name", "split"])["value"].std(ddof=1).groupby("name").mean()
-    if spread.notna().any():
-        rows.append(
-            ["standard deviation over seeds, mean over splits", *(number(_known(spread, name)) for name in names)]
-        )
-    means = values.groupby(["name", "split"])["value"].mean().groupby("name").std(ddof=1)
-    if means.notna().any():
-        rows.append(["standard deviation over splits", *(number(_known(means, name)) for name in names)])
+    for key, label in SPREADS.items():
+        found_spread = material.study.model.metrics.get(key) or {}
+        if any(found_spread.get(name) is not None for name in names):
+            source = f"evaluation/metrics.json#{key}"
+            rows.append([label, *(number(found_spread.get(name), f"{source}.{name}") for name in names)])
     return rows
-
-
-def _known(numbers: pd.Series, name: str) -> float | None:
-    value = numbers.get(name)
-    return None if value is None else float(str(value))
 
 
 def _chart(material: Material, values: pd.DataFrame, name: str) -> Element:

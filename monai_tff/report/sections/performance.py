@@ -6,7 +6,8 @@ from monai_tff.report.figures.chart import captioned
 from monai_tff.report.figures.ranking import DRAWS, precision_chart, roc_chart
 from monai_tff.report.figures.scores import calibration_chart, strip_chart, truth_chart
 from monai_tff.report.html import Child, Element, element, table
-from monai_tff.report.material import Material
+from monai_tff.report.material import Material, read_object
+from monai_tff.report.numbers import number
 from monai_tff.report.page import Section, absent
 
 
@@ -14,7 +15,36 @@ def performance(material: Material) -> Section:
     """The figures of the model's scores, by kind of target."""
     kind = material.study.target.kind
     draw = {"binary": _binary, "multiclass": _multiclass, "regression": _regression}[kind]
-    return Section("performance", "Scores and errors", draw(material))
+    return Section("performance", "Scores and errors", [*draw(material), *_fitted(material)])
+
+
+def _fitted(material: Material) -> list[Child]:
+    """What was fitted on the validation subjects."""
+    content: list[Child] = []
+    for member in material.study.members:
+        found = read_object(member.folder / "calibration.json")
+        if found is None:
+            continue
+        where = "" if len(material.study.members) == 1 else f"{member.name}: "
+        if not found["fitted"]:
+            content.append(element("li", f"{where}no temperature or threshold was fitted: {found['reason']}."))
+            continue
+        source, losses = "calibration.json", found["cross_entropy"]
+        content.append(
+            element(
+                "li",
+                f"{where}temperature ",
+                number(found["temperature"], f"{source}#temperature"),
+                " and threshold ",
+                number(found["threshold"], f"{source}#threshold"),
+                f", fitted on {found['units']} {found['fitted_on']} units; their cross-entropy went from ",
+                number(losses["before"], f"{source}#cross_entropy.before"),
+                " to ",
+                number(losses["after"], f"{source}#cross_entropy.after"),
+                ".",
+            )
+        )
+    return [element("h3", "What was fitted on the validation subjects"), element("ul", *content)] if content else []
 
 
 def _bands_note(material: Material) -> str:
