@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from monai_tff.contract import Target
 from monai_tff.errors import DatalistError
@@ -61,8 +63,9 @@ def paired_difference(
 ) -> PairedDifference:
     """Compares the scores of two methods on the same scoring units.
 
-    Both are evaluated on the same draws of a bootstrap over groups. The interval is that of the percentiles. With B
-    draws, p = 2 * min(1 + draws of at most 0, 1 + draws of at least 0) / (1 + B), at most 1.
+    Both are evaluated on the same draws of a bootstrap over groups. The interval is that of the percentiles; with B
+    draws p = 2 * min(1 + draws of at most 0, 1 + draws of at least 0) / (1 + B), at most 1 (Davison and Hinkley 1997,
+    "Bootstrap Methods and their Application", sections 3.8 and 4.4).
 
     Args:
         first: table of `aggregate`.
@@ -79,48 +82,20 @@ def paired_difference(
     Raises:
         DatalistError: if the tables differ in their units, groups or truths, or a truth is missing.
         ValueError: for a number that there is not.
-
-    Reference:
-        Davison and Hinkley 1997, "Bootstrap Methods and their Application", sections 3.8 and 4.4.
     """
     name = statistic or ("pearson_r" if target.kind == "regression" else "auroc")
-    check_truth(first, target)
-    first, threshold_first = in_order(first, thresholds[0])
-    second, threshold_second = in_order(second, thresholds[1])
-    _check_same(first, second)
-    compute_first = value_function(first, target, threshold_first)
-    compute_second = value_function(second, target, threshold_second)
-
-    def compute(weights: np.ndarray) -> Values:
-        values = [compute(weights) for compute in (compute_first, compute_second)]
-        if name not in values[0]:
-            raise ValueError(f"statistic is '{name}', expected one of {', '.join(values[0])}.")
-        # where scores separate the classes a slope is infinite: then there is no difference to speak of
-        one, other = (np.where(np.isfinite(value[name]), value[name], np.nan) for value in values)
-        return {"first": one, "second": other, "difference": one - other}
-
-    values = {key: float(value[0]) for key, value in compute(np.ones((1, len(first)))).items()}
-    draws = bootstrap_draws(compute, first["group"].tolist(), samples, seed)["difference"]
-    draws = draws[np.isfinite(draws)]
-    interval, p, warnings = _interval_and_p(values["difference"], draws)
-    groups = first["group"].astype(str).nunique()
-    if groups < FEW_GROUPS:
-        number = f"{groups} group{'s' if groups != 1 else ''}"
-        warnings.append(f"only {number} (fewer than {FEW_GROUPS}): this difference is uncertain.")
-    return PairedDifference(
-        statistic=name,
-        first=_number(values["first"]),
-        second=_number(values["second"]),
-        difference=_number(values["difference"]),
-        interval=interval,
-        p=p,
-        p_holm=None,
-        units=len(first),
-        groups=groups,
-        samples=samples,
-        seed=seed,
-        warnings=warnings,
-    )
+    for table in (first, second):
+        check_truth(table, target)
+    tables = [in_order(table, limits) for table, limits in zip((first, second), thresholds, strict=True)]
+    _check_same(tables[0][0], tables[1][0])
+    compute = partial(_differences, name, [value_function(table, target, limits) for table, limits in tables])
+    one, other, difference = (float(value[0]) for value in compute(np.ones((1, len(first)))).values())
+    groups = [str(group) for group in tables[0][0]["group"]]
+    draws = bootstrap_draws(compute, groups, samples, seed)["difference"]
+    interval, p, warnings = _interval_and_p(difference, draws[np.isfinite(draws)])
+    numbers = (_number(one), _number(other), _number(difference))
+    sizes, warnings = (len(groups), len(set(groups))), [*warnings, *_few(len(set(groups)))]
+    return PairedDifference(name, *numbers, interval, p, None, *sizes, samples, seed, warnings)
 
 
 def paired_differences(
@@ -202,11 +177,25 @@ def _check_same(first: pd.DataFrame, second: pd.DataFrame) -> None:
             )
 
 
+def _differences(name: str, functions: Sequence[Callable[[NDArray], Values]], weights: NDArray) -> Values:
+    values = [function(weights) for function in functions]
+    if name not in values[0]:
+        raise ValueError(f"statistic is '{name}', expected one of {', '.join(values[0])}.")
+    # an infinite slope, of scores that separate the classes, has no difference to another
+    first, second = (np.where(np.isfinite(value[name]), value[name], np.nan) for value in values)
+    return {"first": first, "second": second, "difference": first - second}
+
+
+def _few(groups: int) -> list[str]:
+    number = f"{groups} group{'s' if groups != 1 else ''}"
+    return [f"only {number} (fewer than {FEW_GROUPS}): this difference is uncertain."] if groups < FEW_GROUPS else []
+
+
 def _number(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _interval_and_p(difference: float, draws: np.ndarray) -> tuple[Interval | None, float | None, list[str]]:
+def _interval_and_p(difference: float, draws: NDArray) -> tuple[Interval | None, float | None, list[str]]:
     if not np.isfinite(difference) or not draws.size:
         return None, None, ["no difference: the number is not defined for both tables."]
     low, high = percentiles(draws)

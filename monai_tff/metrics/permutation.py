@@ -91,24 +91,15 @@ def permutation_test(
     table = _sorted_units(units, strata)
     truth = table["truth"].to_numpy(float)
     scores = table[score_columns(target)].to_numpy(float)
-    exchanges = _exchanges(table)
-    moving = [exchange for exchange in exchanges if exchange.changes(truth)]
+    moving = [exchange for exchange in _exchanges(table) if exchange.changes(truth)]
     fixed = len(table) - sum(exchange.positions.size for exchange in moving)
-    observed = float(_statistic(truth[None], scores, target)[0])
-    p = None
+    observed, p = float(_statistic(truth[None], scores, target)[0]), None
     if moving and np.isfinite(observed):
         permuted = _permuted(truth, moving, samples, np.random.default_rng(seed))
-        reached = int((_statistic(permuted, scores, target) >= observed - ROUNDING).sum())
-        p = (1 + reached) / (1 + samples)
-    return PermutationResult(
-        statistic="pearson_r" if target.kind == "regression" else "auroc",
-        observed=observed if np.isfinite(observed) else None,
-        p=p,
-        samples=samples,
-        seed=seed,
-        fixed_units=fixed,
-        exchangeable=_sentence(table, fixed, strata is not None, p is not None, bool(np.isfinite(observed))),
-    )
+        p = (1 + int((_statistic(permuted, scores, target) >= observed - ROUNDING).sum())) / (1 + samples)
+    sentence = _sentence(table, fixed, strata is not None, p is not None, bool(np.isfinite(observed)))
+    name = "pearson_r" if target.kind == "regression" else "auroc"
+    return PermutationResult(name, observed if np.isfinite(observed) else None, p, samples, seed, fixed, sentence)
 
 
 def _sorted_units(units: pd.DataFrame, strata: Sequence[object] | NDArray | pd.Series | None) -> pd.DataFrame:

@@ -51,18 +51,15 @@ def evaluate_units(
 ) -> SubjectResult:
     """Computes the numbers of a table of scoring units.
 
-    Two classes: accuracy, balanced_accuracy, sensitivity, specificity, auroc, auprc, prevalence, cross_entropy,
-    brier, calibration_intercept, calibration_slope, and from 200 subjects on expected_calibration_error. Several
-    classes: accuracy, balanced_accuracy, auroc and auprc (one class against the rest, mean over classes),
-    cross_entropy, brier, sensitivity_<class name>. A number: mae, mse, nmse, pearson_r, r2, calibration_intercept and
-    calibration_slope in the target's units, and baseline_mae and baseline_mse of predicting `baseline_value`. A
-    number that is not defined (a class is absent, scores separate the classes) is NaN, and a warning says so.
+    `binary_values`, `multiclass_values` and `regression_values` say which numbers there are. One that is not defined
+    (a class is absent, scores separate the classes) is NaN, and a warning says so.
 
-    Intervals are percentiles of a bootstrap over groups, widened where needed to contain the value. Where every draw
-    gives the same value, closed forms stand in: Wilson for accuracy, sensitivity, specificity and prevalence, Wilson
-    limits by square and add for the balanced accuracy, Newcombe's score-type interval for the AUROC (for several
-    classes the mean of the limits of each). They count groups, not units, as independent. Other numbers then have no
-    interval, nor has a calibration slope that is infinite in more than 2.5 % of the draws.
+    Intervals are percentiles of a bootstrap over groups (reflected at the value for the expected calibration error,
+    which draws overstate), widened where needed to contain the value. Where every draw gives the same value, closed
+    forms stand in: Wilson for accuracy, sensitivity, specificity and prevalence, Wilson limits by square and add for
+    the balanced accuracy, Newcombe's score-type interval for the AUROC (for several classes the mean of the limits of
+    each). They count groups, not units, as independent. Other numbers then have no interval, nor has a calibration
+    slope that is infinite in more than 2.5 % of the draws.
 
     Args:
         units: table of `aggregate`.
@@ -91,9 +88,8 @@ def evaluate_units(
         limits = _finish(drawn, values, units, target, scores)
     warnings = [*_few_subjects(units, target), *_undefined(found, truth, target)]
     warnings += _without_interval(values, drawn, limits)
-    return SubjectResult(
-        values, limits, warnings, len(units), units["subject"].nunique(), units["group"].astype(str).nunique()
-    )
+    subjects, groups = units["subject"].nunique(), units["group"].astype(str).nunique()
+    return SubjectResult(values, limits, warnings, len(units), subjects, groups)
 
 
 def _finish(
@@ -108,8 +104,19 @@ def _finish(
         elif intervals.is_degenerate(interval):
             limits[name] = closed.get(name, intervals.UNDEFINED)
         else:
+            if name == "expected_calibration_error":
+                interval = _reflected(interval, values[name])
             limits[name] = (min(interval[0], values[name]), max(interval[1], values[name]))
     return limits
+
+
+def _reflected(interval: Interval, value: float) -> Interval:
+    """The basic bootstrap interval, at least 0.
+
+    The noise of a draw adds to every distance between predicted and observed shares, as that of the sample did: the
+    percentiles lie too high by about what the value lies too high (Davison and Hinkley 1997, section 5.2).
+    """
+    return max(0.0, 2 * value - interval[1]), max(0.0, 2 * value - interval[0])
 
 
 def _closed_forms(

@@ -102,9 +102,10 @@ def _newton(start: NDArray, columns: NDArray, offset: NDArray, positive: NDArray
         logits, chosen = offset + found[active] @ columns.T, weights[active]
         # of the sign that does not overflow; several times faster than scipy's expit
         decay = np.exp(-np.abs(logits))
-        probability = np.where(logits > 0, 1, decay) / (1 + decay)
-        gradient = (chosen * (positive - probability)) @ columns
-        curvature = ((chosen * decay / (1 + decay) ** 2) @ squares).reshape(-1, size, size)
+        larger = 1 / (1 + decay)
+        smaller = decay * larger
+        gradient = (chosen * (positive - np.where(logits > 0, larger, smaller))) @ columns
+        curvature = ((chosen * larger * smaller) @ squares).reshape(-1, size, size)
         # so little of its own size that it moves no step, but keeps the matrix from being singular
         curvature += 1e-13 * np.trace(curvature, axis1=1, axis2=2)[:, None, None] * np.eye(size)
         step = np.linalg.solve(curvature, gradient[..., None])[..., 0]

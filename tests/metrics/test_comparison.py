@@ -127,8 +127,9 @@ def test_tables_of_other_units_are_refused(targets, make_units):
     sessions = units.assign(session="2")
     with pytest.raises(DatalistError, match="is in one of the two tables only"):
         paired_difference(units, sessions, target)
-    with pytest.raises(DatalistError, match="is nan, expected a class index"):
-        paired_difference(units.assign(truth=np.nan), units, target)
+    for pair in ((units.assign(truth=np.nan), units), (units, units.assign(truth=np.nan))):
+        with pytest.raises(DatalistError, match="is nan, expected a class index"):
+            paired_difference(*pair, target)
     with pytest.raises(ValueError, match="statistic is 'mae', expected one of accuracy"):
         paired_difference(units, units, target, "mae")
 

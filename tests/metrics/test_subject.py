@@ -218,17 +218,14 @@ def test_the_threshold_moves_sensitivity_and_specificity(targets, make_units):
     assert low["auroc"] == high["auroc"]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_threshold_of_each_unit_goes_with_it(seed, targets, make_units):
+def test_a_threshold_of_each_unit_goes_with_it(targets, make_units):
     """As for pooled folds, each of which has a threshold of its own."""
     units = make_units("binary", 41)
-    thresholds = np.random.default_rng(seed).uniform(0.2, 0.8, 41)
+    thresholds = np.random.default_rng(0).uniform(0.2, 0.8, 41)
     named = units["score"].to_numpy() > thresholds
-    order = np.random.default_rng(seed).permutation(41)
+    order = np.random.default_rng(1).permutation(41)
     result = evaluate_units(units.iloc[order], targets["binary"], threshold=thresholds[order], bootstrap_samples=0)
     assert result.values["accuracy"] == pytest.approx((named == (units["truth"] == 1)).mean())
-    with pytest.raises(ValueError, match=r"threshold has the shape \(40,\), expected one or one for each of 41"):
-        evaluate_units(units, targets["binary"], threshold=thresholds[:40])
 
 
 def test_a_slope_that_many_draws_cannot_bound_has_no_interval(targets, make_units):
@@ -250,7 +247,11 @@ def test_equal_scores_have_no_slope(targets, make_units):
 
 def test_calibration_error_from_two_hundred_subjects_on(targets, make_units):
     units = make_units("binary", 200)
-    assert "expected_calibration_error" in evaluate_units(units, targets["binary"], bootstrap_samples=20).intervals
+    result = evaluate_units(units, targets["binary"], bootstrap_samples=100)
+    low, high = result.intervals["expected_calibration_error"]
+    # percentiles of the draws would lie above the value, which noise makes too large already
+    assert 0 <= low < result.values["expected_calibration_error"] - 0.02
+    assert high < 2 * result.values["expected_calibration_error"]
     for few in (units.iloc[1:], units.assign(subject=[f"{index // 2}" for index in range(200)])):
         assert list(evaluate_units(few, targets["binary"], bootstrap_samples=0).values) == NAMES["binary"]
 
