@@ -20,7 +20,9 @@ from monai_tff.bundle.baseline_folders import baseline_folder
 from monai_tff.bundle.finished_run import FinishedRun, read_finished_run
 from monai_tff.bundle.study_folder import is_folds_folder, read_members
 from monai_tff.data.label_statistics import target_statistics
+from monai_tff.data.test_set import test_set_hash
 from monai_tff.handlers.evaluation_files import EvaluationSettings, write_evaluation
+from monai_tff.handlers.ledger import count_uses
 from monai_tff.metrics.calibration import fit_calibration, with_temperature
 
 VERSION = 1
@@ -123,9 +125,10 @@ def _fit_and_evaluate(
         }
         windows = with_temperature(test[name], run.target, calibration.temperature)
         folder = baseline_folder(run.folder, name)
-        say(f"baseline {name}:")
-        for line in write_evaluation(folder, windows, _settings(run, calibration.threshold), details):
-            say(line)
+        lines = write_evaluation(folder, windows, _settings(run, name, calibration.threshold), details)
+        say(f"baseline {name}: {lines[-1]}")  # everything else stands in the files
+    if models:
+        say(count_uses(test_set_hash(run.datalist)).sentence())
     return list(models)
 
 
@@ -161,9 +164,18 @@ def fit_models(
     return models
 
 
-def _settings(run: FinishedRun, threshold: float) -> EvaluationSettings:
+def _settings(run: FinishedRun, name: str, threshold: float) -> EvaluationSettings:
     mean = target_statistics(run.datalist)[0] if run.target.kind == "regression" else None
-    return EvaluationSettings(run.target, threshold=threshold, flat=run.flat, baseline_value=mean, seed=run.seed)
+    return EvaluationSettings(
+        run.target,
+        threshold=threshold,
+        flat=run.flat,
+        baseline_value=mean,
+        seed=run.seed,
+        test_set=test_set_hash(run.datalist),
+        kind="baseline",
+        model=name,
+    )
 
 
 def _facts(

@@ -52,9 +52,19 @@ def _show(folder: Path, made: list[Path]) -> None:
         table.add_row(Text(title), str(report["counts"]["subjects"]), *cells)
     console = Console()
     console.print(table)
-    used = reports.get("covariates", {}).get("baseline", {}).get("covariates")
-    if used:
-        console.print(f"Covariates used: {', '.join(used)}.", highlight=False)
+    for used in _covariates_used(Path(folder)):
+        console.print(f"Covariates used: {used}.", highlight=False)
+
+
+def _covariates_used(folder: Path) -> list[str]:
+    """What the covariates were, each choice once: folds may differ in what is known of their training subjects."""
+    from monai_tff.bundle.baseline_folders import baseline_folder
+    from monai_tff.bundle.study_folder import is_folds_folder, read_members
+
+    runs = [member.folder for member in read_members(folder)] if is_folds_folder(folder) else [folder]
+    files = [baseline_folder(run, "covariates") / "metrics.json" for run in runs]
+    used = [", ".join(_read(path)["baseline"]["covariates"]) for path in files if path.is_file()]
+    return list(dict.fromkeys(used))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -65,4 +75,5 @@ def _cell(report: dict[str, Any], key: str) -> str:
     value, interval = report["values"].get(key), report["intervals"].get(key, [None, None])
     if value is None:
         return "not defined"
-    return f"{value:.3g}" + ("" if None in interval else f" ({interval[0]:.3g} to {interval[1]:.3g})")
+    digits = ".2f" if key in CLASS_NUMBERS or key == "pearson_r" else ".4g"
+    return f"{value:{digits}}" + ("" if None in interval else f" [{interval[0]:{digits}}, {interval[1]:{digits}}]")

@@ -183,6 +183,10 @@ def test_sessions_are_scored_where_the_target_changes(
     assert report["baseline"]["training"]["scans"] == 2 * report["baseline"]["training"]["subjects"]
 
 
+def ledgerless(content: bytes) -> dict[str, Any]:
+    return {name: value for name, value in json.loads(content).items() if name != "ledger"}
+
+
 def test_what_is_finished_is_left_and_done_anew_alike(
     cohort: Any,
     tmp_path: Path,
@@ -200,7 +204,8 @@ def test_what_is_finished_is_left_and_done_anew_alike(
     assert "only_motion" in again
     assert [(path.stat().st_mtime_ns, path.read_bytes()) for path in files] == first
     baselines_of(run, names, overwrite=True)
-    assert [path.read_bytes() for path in files] == [content for _, content in first]
+    # the ledger alone has another count
+    assert [ledgerless(path.read_bytes()) for path in files] == [ledgerless(content) for _, content in first]
     assert all(path.stat().st_mtime_ns > time for path, (time, _) in zip(files, first, strict=True))
     # another datalist: the old numbers are not those of this split, and an age that nobody knows leaves none behind
     edited(run.datalist, lambda _, record: record.update(age=None))

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_tff.bundle.baseline_folders import BASELINES, baseline_folder
 from monai_tff.bundle.export.card_text import bullets, paragraph, table
 from monai_tff.contract import Target
 from monai_tff.errors import BundleError
 
 METRICS = "evaluation/metrics.json"
-BASELINE = "baseline/metrics.json"
-"""Files of a run folder: of the evaluation, and of a baseline on the same split."""
+"""File of a run folder."""
+
+BESIDE_CLASSES = ("balanced_accuracy", "auroc")
+BESIDE_VALUES = ("mae", "pearson_r")
+"""What the card says of each baseline."""
 
 CLASS_NAMES = {
     "accuracy": "accuracy",
@@ -66,7 +70,7 @@ def performance_section(run: Path, target: Target | None, threshold: float = 0.5
     report = _read(run / METRICS)
     if report is None:
         first = "The run was not evaluated when the bundle was exported: there are no numbers on test subjects."
-        return f"{paragraph(first)}\n\n{_baseline(run, target)}"
+        return f"{paragraph(first)}\n\n{_baselines(run, target)}"
     parts = [paragraph(_heading(report, target)), _table(report, target)]
     if target is not None:
         warnings = [str(sentence) for sentence in report.get("warnings", ())]
@@ -75,7 +79,7 @@ def performance_section(run: Path, target: Target | None, threshold: float = 0.5
         parts.append(
             bullets([*warnings, *_other_threshold(report, target, threshold), f"pretraining overlap: {known}"])
         )
-    return "\n\n".join([*parts, _baseline(run, target)])
+    return "\n\n".join([*parts, _baselines(run, target)])
 
 
 def _other_threshold(report: Mapping[str, Any], target: Target, threshold: float) -> list[str]:
@@ -147,10 +151,17 @@ def _cells(key: str, value: Any, interval: Any, names: Mapping[str, str]) -> lis
     return [texts[0] or "not defined", between]
 
 
-def _baseline(run: Path, target: Target | None) -> str:
+def _baselines(run: Path, target: Target | None) -> str:
     if target is None:
         return paragraph("A low reconstruction loss does not show that the codes hold what a later target needs.")
-    report = _read(run / BASELINE)
-    if report is None:
+    names, rows = _names(target), []
+    for name in BASELINES:
+        report = _read(baseline_folder(run, name) / "metrics.json")
+        for key in BESIDE_VALUES if target.kind == "regression" else BESIDE_CLASSES:
+            if report is not None and key in report["values"]:
+                interval = (report.get("intervals") or {}).get(key)
+                rows.append([name.replace("_", " "), names[key], *_cells(key, report["values"][key], interval, names)])
+    if not rows:
         return paragraph("No baseline was run on this split: how well simpler methods do on it is not known.")
-    return f"{paragraph('A baseline on the same split:')}\n\n{_table(report, target)}"
+    heading = paragraph("Baselines on the same split, fitted on the same training subjects:")
+    return f"{heading}\n\n{table(['baseline', 'metric', 'value', '95 % interval'], rows)}"
