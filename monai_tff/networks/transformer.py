@@ -77,8 +77,31 @@ class TemporalTransformer(nn.Module):
         Returns:
             Tokens of the frames `[B, T, hidden]`, and the pooled class token `[B, hidden]`, in -1..1.
         """
+        encoded = self.bert(inputs_embeds=self._with_class_token(codes))
+        return encoded.last_hidden_state[:, 1:], encoded.pooler_output
+
+    def attention_maps(self, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """How much each token draws on each other one.
+
+        The fused attention of the training keeps no weights, so they are computed by the plain one, whose outputs are
+        the same but for rounding.
+
+        Args:
+            codes: frame codes `[B, T, hidden]`, T at most `max_frames`.
+
+        Returns:
+            Attention weights `[layers, B, heads, 1 + T, 1 + T]`, which add up to 1 along the last axis, token 0 being
+            the class token; and the pooled class token `[B, hidden]` that was computed with them.
+        """
+        usual = self.bert.config._attn_implementation
+        self.bert.set_attn_implementation("eager")
+        try:
+            encoded = self.bert(inputs_embeds=self._with_class_token(codes), output_attentions=True)
+        finally:
+            self.bert.set_attn_implementation(usual)
+        return torch.stack(encoded.attentions), encoded.pooler_output
+
+    def _with_class_token(self, codes: torch.Tensor) -> torch.Tensor:
         constant = torch.full_like(self.class_token.bias, CLASS_TOKEN_INPUT)
         class_token = functional.leaky_relu(self.class_token(constant), negative_slope=0.01)
-        sequence = torch.cat((class_token.expand(codes.shape[0], 1, -1), codes), dim=1)
-        encoded = self.bert(inputs_embeds=sequence)
-        return encoded.last_hidden_state[:, 1:], encoded.pooler_output
+        return torch.cat((class_token.expand(codes.shape[0], 1, -1), codes), dim=1)

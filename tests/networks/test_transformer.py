@@ -56,14 +56,16 @@ def test_only_the_unused_word_table_is_frozen():
     assert frozen == ["bert.embeddings.word_embeddings.weight"]
 
 
-def test_attention_maps_are_there_with_eager_attention():
+def test_attention_maps_come_from_the_network_that_predicts():
     transformer = make()
     codes = torch.randn(2, 5, 12)
-    wanted = transformer(codes)[0]
-    transformer.bert.set_attn_implementation("eager")
-    maps = transformer.bert(inputs_embeds=codes, output_attentions=True).attentions
-    assert [tuple(layer.shape) for layer in maps] == [(2, 3, 5, 5)] * 2
-    torch.testing.assert_close(transformer(codes)[0], wanted)
+    tokens, pooled = transformer(codes)
+    maps, pooled_with_maps = transformer.attention_maps(codes)
+    assert maps.shape == (2, 2, 3, 6, 6)
+    torch.testing.assert_close(maps.sum(dim=-1), torch.ones(2, 2, 3, 6))
+    torch.testing.assert_close(pooled_with_maps, pooled)
+    assert transformer.bert.config._attn_implementation == "sdpa"
+    torch.testing.assert_close(transformer(codes)[0], tokens, rtol=0, atol=0)
 
 
 def test_hidden_size_that_the_heads_do_not_divide():
