@@ -30,7 +30,7 @@ def plain_marks(lines: list[str]) -> list[str]:
             return text
         if text.startswith("`"):
             return f"`{text}`"
-        return re.sub(r"(?<=\S)\*|\|", lambda match: "\\" + match.group(), text)
+        return re.sub(r"(?<=[^\s*])\*+|\|", lambda match: "".join(f"\\{mark}" for mark in match.group()), text)
 
     return "".join(piece(text) for text in CODE.split("\n".join(lines))).split("\n")
 
