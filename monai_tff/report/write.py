@@ -10,6 +10,7 @@ from monai_tff.handlers.files import replaced_file
 from monai_tff.report.material import Material, read_material
 from monai_tff.report.numbers import count
 from monai_tff.report.page import Section, write_page
+from monai_tff.report.sections.attribution import attribution
 from monai_tff.report.sections.comparison import comparison
 from monai_tff.report.sections.confounds import confounds
 from monai_tff.report.sections.folds import folds
@@ -36,6 +37,7 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     comparison,
     confounds,
     reconstruction,
+    attribution,
     words,
     citing,
 )
