@@ -48,7 +48,8 @@ def pool_evaluations(folder: str | Path, part: str) -> Path:
     over the repeats, of the predicted class's probability for several classes; empty for one seed). `windows.csv` has
     the rows of all members with `fold` and `seed`. `metrics.json` has the numbers of all units together with their
     intervals, and further `folds` (see `folds_numbers.per_fold`), `mean_over_folds`, `std_over_folds` and
-    `std_over_seeds` (see `folds_numbers.over_folds`); its `threshold` is the mean over the members.
+    `std_over_seeds` (see `folds_numbers.over_folds`); its `threshold` is the mean over the members, its `ledger` that
+    of the test section that was used most.
 
     Args:
         folder: of the folds.
@@ -80,8 +81,11 @@ def pool_evaluations(folder: str | Path, part: str) -> Path:
         bootstrap_samples=metrics[0]["bootstrap"]["samples"],
         seed=metrics[0]["bootstrap"]["seed"],
         pretraining_overlap=_worst([each["pretraining_overlap"] for each in metrics]),
+        kind=metrics[0]["kind"],
+        model=metrics[0]["model"] if len({each["model"] for each in metrics}) == 1 else None,
     )
-    _write(folder / part, units, _all_windows(members, windows), settings, _details(study, members, part))
+    details = {**_details(study, members, part), **_most_used([each.get("ledger") for each in metrics])}
+    _write(folder / part, units, _all_windows(members, windows), settings, details)
     return folder / part
 
 
@@ -201,6 +205,13 @@ def _details(study: StudyFolder, members: Sequence[Member], part: str) -> dict[s
     if study.plan.get("repeats", 1) > 1:
         warnings.append("units that were tested in several repeats of the folds have the mean over the repeats.")
     return {"warnings": warnings, "folds": per_fold(numbers, members, part), **over_folds(numbers)}
+
+
+def _most_used(ledgers: Sequence[dict[str, Any] | None]) -> dict[str, Any]:
+    """What the ledger says of the test section that was used most; each fold has its own."""
+    known = [ledger for ledger in ledgers if ledger is not None]
+    most = max(known, key=lambda ledger: ledger["evaluations"] or 0, default=None)
+    return {} if most is None else {"ledger": most}
 
 
 def _worst(overlaps: Sequence[str | None]) -> str | None:

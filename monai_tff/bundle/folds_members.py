@@ -83,6 +83,25 @@ class FoldsPlan:
         return overridden_phases(self.experiment, self.overrides_of(member), self.phases)
 
 
+def refuse_member_overrides(overrides: Overrides) -> None:
+    """Refuses overrides of what each member has for itself, and all of its phases together.
+
+    Args:
+        overrides: what the user sets, by phase.
+
+    Raises:
+        ConfigError: for a datalist, or a seed of one phase.
+    """
+    for name, values in overrides.items():
+        for key in ("seed", "datalist"):
+            if key in values and (name or key == "datalist"):
+                option = f"--set {name}:{key}" if name else f"--set {key}"
+                raise ConfigError(
+                    f"{option}: each fold and seed has its own {key}, expected none for a phase; give "
+                    f"{'--set seed=N, the first seed,' if key == 'seed' else '--datalist'} instead."
+                )
+
+
 def open_members(plan: FoldsPlan) -> list[Member]:
     """Refuses a folder that holds something else, and gives the members that are to be run; nothing is written yet.
 
@@ -93,10 +112,8 @@ def open_members(plan: FoldsPlan) -> list[Member]:
         The chosen members, split by split and seed by seed.
 
     Raises:
-        ConfigError: for a folder that is not empty without `resume`, or that holds another experiment or plan, or an
-            override that every member sets itself.
+        ConfigError: for a folder that is not empty without `resume`, or that holds another experiment or plan.
     """
-    _refuse_own_overrides(plan)
     _refuse_folder(plan)
     first = _base_seed(plan)
     last = plan.experiment.phases[-1].name
@@ -166,18 +183,6 @@ def is_done(plan: FoldsPlan, member: Member) -> bool:
     """Whether a member has ended: all phases that are wanted, and the evaluation where the last one is among them."""
     finished = all((member.place / name / FINISHED).is_file() for name in plan.wanted)
     return finished and (member.folder.name not in plan.wanted or is_evaluated(member.folder))
-
-
-def _refuse_own_overrides(plan: FoldsPlan) -> None:
-    """Each member has a seed and a datalist of its own, which must be those of all of its phases."""
-    for name, values in plan.overrides.items():
-        for key in ("seed", "datalist"):
-            if key in values and (name or key == "datalist"):
-                option = f"--set {name}:{key}" if name else f"--set {key}"
-                raise ConfigError(
-                    f"{option}: each fold and seed has its own {key}, expected none for a phase; give "
-                    f"{'--set seed=N, the first seed,' if key == 'seed' else '--datalist'} instead."
-                )
 
 
 def _base_seed(plan: FoldsPlan) -> int:

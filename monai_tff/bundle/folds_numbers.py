@@ -15,6 +15,7 @@ from monai_tff.handlers.evaluation_files import write_table
 
 NUMBERS_FILE = "folds.csv"
 COLUMNS = ("split", "seed", "name", "value")
+CLASS_NAMES = {"auroc": "AUROC", "balanced_accuracy": "balanced accuracy"}
 
 
 def numbers_of(members: Sequence[Member], part: str) -> pd.DataFrame:
@@ -106,3 +107,44 @@ def _by_name(names: Sequence[str], values: pd.Series | Mapping[str, float]) -> d
     """JSON has no NaN."""
     found = {name: float(values.get(name, np.nan)) for name in names}
     return {name: value if np.isfinite(value) else None for name, value in found.items()}
+
+
+def fold_lines(metrics: Mapping[str, Any]) -> list[str]:
+    """One line for each fold, and one for their mean and spread.
+
+    Args:
+        metrics: of a pooled evaluation; another one gives no lines.
+
+    Example:
+        What a person reads::
+
+            fold-1: AUROC 0.91, balanced accuracy 0.84 (47 units, 3 seeds)
+            fold-2: AUROC 0.88, balanced accuracy 0.80 (47 units, 3 seeds)
+            over 2 folds: AUROC 0.90 ± 0.02, balanced accuracy 0.82 ± 0.03; over seeds ± 0.01, ± 0.02
+    """
+    if "folds" not in metrics:
+        return []
+    kind = metrics["target"]["kind"]
+    names = {"mae": "MAE", "pearson_r": "Pearson r"} if kind == "regression" else CLASS_NAMES
+    lines = []
+    for fold in metrics["folds"]:
+        shown = ", ".join(f"{word} {_shown(fold['values'].get(name))}" for name, word in names.items())
+        seeds = f", {len(fold['seeds'])} seeds" if len(fold["seeds"]) > 1 else ""
+        lines.append(f"{fold['split']}: {shown} ({fold['units']} units{seeds})")
+    spread, seed_spread = metrics["std_over_folds"], metrics["std_over_seeds"]
+    means = ", ".join(
+        f"{word} {_shown(metrics['mean_over_folds'].get(name))}{_plus_minus(spread.get(name))}"
+        for name, word in names.items()
+    )
+    over_seeds = ",".join(_plus_minus(seed_spread.get(name)) for name in names) if any(seed_spread.values()) else ""
+    count = len(metrics["folds"])
+    lines.append(f"over {count} fold{'s'[: count != 1]}: {means}" + (f"; over seeds{over_seeds}" if over_seeds else ""))
+    return lines
+
+
+def _shown(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3g}"
+
+
+def _plus_minus(value: float | None) -> str:
+    return "" if value is None else f" ± {value:.2g}"

@@ -22,8 +22,8 @@ ALL = "all"
 SINGLE = "single"
 """Name of the split of a datalist that is no part of a plan of several."""
 
-OWN_FACTS = ("hash", "fold", "repeat", "held_out_site", "left_out")
-"""Facts of a split that say which one of its plan it is; all others are those of the plan."""
+PLAN_FACTS = ("scheme", "seed", "ratios", "validation", "folds", "repeats", "sites")
+"""Facts that all splits of a plan share; the others are those of each."""
 
 _SUFFIX = re.compile(r"_((repeat-\d+_)?fold-\d+|site-.+)")
 
@@ -45,8 +45,7 @@ class Split:
     @property
     def plan(self) -> dict[str, Any]:
         """The facts that all splits of the plan share."""
-        ignored = (*OWN_FACTS, *(["stratified_by"] if "held_out_site" in self.facts else []))
-        return {key: value for key, value in self.facts.items() if key not in ignored}
+        return {key: self.facts[key] for key in PLAN_FACTS if key in self.facts}
 
 
 def single_split(datalist: str | Path) -> Split:

@@ -10,6 +10,7 @@ from typing import Any
 
 from monai_tff.contract import Target
 from monai_tff.errors import ConfigError, ContractError
+from monai_tff.handlers.ledger import Uses
 from monai_tff.metrics import SubjectResult, format_result
 
 METRICS = "metrics.json"
@@ -53,7 +54,8 @@ def closing_lines(folder: Path) -> list[str]:
         folder: of the evaluation.
 
     Returns:
-        Where the predictions are, the pretraining overlap, the warnings, and the numbers.
+        Where the predictions are, the pretraining overlap, how often the test set was used, the warnings, and the
+        numbers.
 
     Raises:
         ConfigError: for files that are missing or damaged.
@@ -73,6 +75,7 @@ def closing_lines(folder: Path) -> list[str]:
     return [
         f"predictions of {counts['units']} scoring units: {folder / 'predictions.csv'}",
         *([] if overlap is None else [f"pretraining overlap: {overlap}"]),
+        *([Uses(**metrics["ledger"]).sentence()] if "ledger" in metrics else []),
         *format_result(result, target, metrics["split"]),
     ]
 

@@ -14,24 +14,37 @@ STEPS: dict[str, Callable[..., None]] = {"simulate": simulate, "datalist": datal
 
 
 def make_cohort(plan: Mapping[str, Any], folder: Path) -> dict[str, str]:
-    """Simulates the cohort of an experiment and writes its datalist, unless they are there.
+    """Simulates the cohort of an experiment and writes its datalist, or those of its folds, unless they are there.
 
     Args:
         plan: `simulate` and `datalist`: the options of these commands, with `_` for `-`.
         folder: folder of the cohort.
 
     Returns:
-        The overrides `dataset_dir` and `datalist`.
+        The overrides `dataset_dir` and `datalist`; for folds the latter is what the names of theirs begin with.
 
     Raises:
         ConfigError: for a step or an option that there is not.
     """
     _check(plan)
     path = folder / "datalist.json"
-    if not path.is_file():
+    if not _is_listed(plan["datalist"], path):
         simulate(folder, **{**plan["simulate"], "overwrite": folder.exists()})
-        datalist(folder, output=path, **plan["datalist"])
+        datalist(folder, output=path, **{**plan["datalist"], "overwrite": True})
     return {"dataset_dir": str(folder), "datalist": str(path)}
+
+
+def _is_listed(options: Mapping[str, Any], path: Path) -> bool:
+    """Whether all datalists are there; they are written last, one after the other."""
+    from monai_tff.bundle.folds_splits import find_splits
+    from monai_tff.errors import DatalistError
+
+    if not options.get("folds") and not options.get("leave_one_site_out"):
+        return path.is_file()
+    try:
+        return bool(find_splits(path))
+    except DatalistError:
+        return False
 
 
 def _check(plan: Mapping[str, Any]) -> None:

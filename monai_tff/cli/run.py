@@ -1,97 +1,85 @@
-"""`python -m monai_tff run`: all phases of an experiment and the test evaluation."""
+"""`python -m monai_tff run`: all phases of an experiment, the test evaluation, and the evidence for its numbers."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
 
 import typer
 
+from monai_tff.cli import run_options as options
+
 
 def run(
-    experiment: Annotated[
-        str, typer.Argument(help="Experiment file (YAML), or monai_tff:configs/experiments/<name>.yaml.")
-    ],
-    run_dir: Annotated[
-        Path | None, typer.Option(help="Folder for the runs; default runs/<name of the experiment>.")
-    ] = None,
-    dataset_dir: Annotated[Path | None, typer.Option(help="Folder of the cohort.")] = None,
-    datalist: Annotated[
-        Path | None, typer.Option(help="Datalist; default datalist.json in the folder of the cohort.")
-    ] = None,
-    phase: Annotated[list[str] | None, typer.Option(help="Run only this phase (may be repeated).")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue where an earlier run stopped.")] = False,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Override, as [PHASE:]KEY=VALUE, for example finetune:max_epochs=5 (may be repeated)."
-        ),
-    ] = None,
+    experiment: options.ExperimentFile,
+    run_dir: options.RunDir = None,
+    dataset_dir: options.DatasetDir = None,
+    datalist: options.Datalist = None,
+    phase: options.Phases = None,
+    folds: options.Folds = None,
+    seeds: options.Seeds = None,
+    jobs: options.Jobs = None,
+    scheduler: options.Scheduler = None,
+    without: options.Without = None,
+    resume: options.Resume = False,
+    set_: options.Sets = None,
 ) -> None:
-    """Run an experiment: three phases, then the final numbers on the test set."""
-    from monai_tff.bundle.experiment import read_experiment, run_experiment
+    """Run an experiment: three phases, the final numbers on the test set, and a report of them; once or in folds."""
     from monai_tff.bundle.lost_process import lost_process_as_user_error
-    from monai_tff.bundle.processes import by_first_process, close_process_group, open_process_group, silence_others
-    from monai_tff.cli.cohort import make_cohort
+    from monai_tff.bundle.processes import close_process_group, is_first_process, open_process_group, silence_others
+    from monai_tff.cli.run_folds import FoldsRequest, check_repetition, run_folds
 
     silence_others()
-    plan = read_experiment(experiment)
-    folder = (run_dir or Path("runs") / plan.name).resolve()
-    overrides = parse_overrides(set_ or [])
+    request = options.read_request(dict(locals()))
+    repetition = FoldsRequest(folds, seeds, jobs, scheduler)
+    check_repetition(request, repetition)
     open_process_group()
-    paths: dict[str, Any] = {}
-    if plan.cohort and dataset_dir is None:
-        paths = by_first_process(lambda: make_cohort(plan.cohort, folder / "cohort"))
-    if dataset_dir is not None:
-        paths["dataset_dir"] = str(dataset_dir.resolve())
-    if datalist is not None:
-        paths["datalist"] = str(datalist.resolve())
-    overrides[""] = {**paths, **overrides.get("", {})}
     with lost_process_as_user_error():
-        run_experiment(
-            plan, folder, overrides, phases=phase or None, resume=resume, say=lambda line: print(line, flush=True)
-        )
+        request = _with_cohort(request)
+        folder = run_folds(request, repetition) if repetition.is_wanted else _run_once(request)
     close_process_group()
+    if is_first_process():
+        _finish(request, folder)
 
 
-def parse_overrides(texts: list[str]) -> dict[str, dict[str, Any]]:
-    """Reads `[PHASE:]KEY=VALUE` texts.
+def _with_cohort(request: options.RunRequest) -> options.RunRequest:
+    """The request with the places of the cohort that the experiment makes, if it makes one."""
+    from monai_tff.bundle.processes import by_first_process
+    from monai_tff.cli.cohort import make_cohort
 
-    Args:
-        texts: the values are Python or YAML, so `3`, `1e-4`, `null` and `[1, 2]` are what they look like.
-
-    Returns:
-        Ids and values by phase; under "" for all phases.
-
-    Raises:
-        ConfigError: for a text of another form.
-    """
-    from monai_tff.errors import ConfigError
-
-    overrides: dict[str, dict[str, Any]] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        phase, _, name = key.rpartition(":")
-        if not equals or not name:
-            raise ConfigError(f"--set {text}: expected [PHASE:]KEY=VALUE, for example finetune:max_epochs=5.")
-        overrides.setdefault(phase, {})[name] = _value(text, value)
-    return overrides
+    cohort = request.experiment.cohort
+    if not cohort or "dataset_dir" in request.places:
+        return request
+    made = by_first_process(lambda: make_cohort(cohort, request.folder / "cohort"))
+    return dataclasses.replace(request, places={**made, **request.places})
 
 
-def _value(text: str, value: str) -> Any:
-    import ast
+def _run_once(request: options.RunRequest) -> Path:
+    from monai_tff.bundle.experiment import run_experiment
 
-    import yaml
+    return run_experiment(
+        request.experiment,
+        request.folder,
+        request.overrides_with("dataset_dir", "datalist"),
+        phases=request.phases,
+        resume=request.resume,
+        say=lambda line: print(line, flush=True),
+    )
 
-    from monai_tff.errors import ConfigError
 
-    try:
-        return ast.literal_eval(value)
-    except (ValueError, SyntaxError):
-        pass  # no Python, which would know 1e-4; YAML knows null, true and bare words
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"--set {text}: the value cannot be read, expected YAML such as 5, null or [1, 2]."
-        ) from error
+def _finish(request: options.RunRequest, folder: Path) -> None:
+    """Gathers the evidence for the numbers, and says the numbers again where much was said since."""
+    from monai_tff.cli.evidence_steps import closing_lines_of, has_numbers, run_steps
+
+    last = request.experiment.phases[-1].name
+    if (request.phases is not None and last not in request.phases) or not has_numbers(folder):
+        return
+    done = run_steps(folder, request.without, say=lambda line: print(line, flush=True))
+    for line in closing_lines_of(folder):
+        print(line)
+    if done.report is not None:
+        print(f"report: {done.report}", flush=True)
+    for sentence in done.failures:
+        typer.echo(f"error: {sentence}", err=True)
+    if done.failures:
+        raise typer.Exit(1)

@@ -104,7 +104,7 @@ def test_a_finished_experiment_is_not_trained_again(
     overrides = {"": {**small, **places}, "autoencoder": {"window_length": 1}}
     assert run_experiment(experiment, runs.folder, overrides, resume=True) == runs.finetune
     assert before == {name: (runs.folder / name / "models" / "last.pt").stat().st_mtime_ns for name in PHASES}
-    assert "pretraining overlap: none" in capsys.readouterr().out
+    assert f"{runs.finetune / 'evaluation'} is finished already" in capsys.readouterr().out
 
 
 def test_what_the_user_sees(runs: Any) -> None:

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from monai_tff.cli.run import parse_overrides
+from monai_tff.cli.run_options import parse_overrides
 from monai_tff.errors import ConfigError
 
 DEMO = "monai_tff:configs/experiments/demo.yaml"
+ALONE = [part for step in ("control", "baselines", "explain", "report") for part in ("--without", step)]
+"""Nothing but phases and evaluation; what follows has tests of its own."""
+
 Command = Callable[..., Result]
 
 
@@ -55,7 +58,7 @@ def test_one_phase_with_another_seed(
     weights = runs.transformer / "models" / "model.pt"
     result = command(
         *("run", DEMO, "--phase", "finetune", "--run-dir", tmp_path, "--dataset-dir", cohort.folder),
-        *("--datalist", cohort.datalists["sex"], *settings, "--set", f"finetune:initial_weights={weights}"),
+        *("--datalist", cohort.datalists["sex"], *settings, "--set", f"finetune:initial_weights={weights}", *ALONE),
     )
     assert result.exit_code == 0, result.output
     assert [path.name for path in tmp_path.iterdir()] == ["finetune"]
@@ -82,7 +85,7 @@ def test_what_is_wrong_is_one_line(
     arguments: list[str], message: str, cohort: Any, command: Command, tmp_path: Path
 ) -> None:
     places = ["--run-dir", tmp_path / "run", "--dataset-dir", cohort.folder, "--datalist", cohort.datalists["sex"]]
-    result = command("run", *arguments, *places)
+    result = command("run", *arguments, *places, *ALONE)
     assert result.exit_code == 1
     (line,) = result.stderr.splitlines()
     assert line.startswith("error: ")
@@ -100,7 +103,7 @@ def test_an_experiment_that_was_interrupted_is_continued(
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")}
     settings = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
     places = ["--run-dir", folder, "--dataset-dir", cohort.folder, "--datalist", cohort.datalists["sex"]]
-    result = command("run", DEMO, *places, *settings, "--set", "autoencoder:window_length=1", "--resume")
+    result = command("run", DEMO, *places, *settings, "--set", "autoencoder:window_length=1", "--resume", *ALONE)
     assert result.exit_code == 0, result.output
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*.pt")} == before
     metrics = [(run / "finetune" / "evaluation" / "metrics.json").read_text() for run in (folder, runs.folder)]
@@ -113,7 +116,7 @@ def test_a_finished_phase_is_not_continued_with_other_settings(
     settings = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
     places = ["--run-dir", runs.folder, "--dataset-dir", cohort.folder, "--datalist", cohort.datalists["sex"]]
     options = [*places, *settings, "--set", "autoencoder:window_length=1", "--set", "finetune:max_epochs=7", "--resume"]
-    result = command("run", DEMO, *options)
+    result = command("run", DEMO, *options, *ALONE)
     assert result.exit_code == 1
     assert "max_epochs was 2 when the run began, but is 7 now" in result.stderr
     assert f"{runs.folder / 'transformer'} is finished already" in result.output
@@ -122,7 +125,7 @@ def test_a_finished_phase_is_not_continued_with_other_settings(
 def test_a_finished_run_is_not_overwritten(runs: Any, cohort: Any, small: dict[str, Any], command: Command) -> None:
     settings = [part for key, value in small.items() for part in ("--set", f"{key}={value}")]
     places = ["--run-dir", runs.folder, "--dataset-dir", cohort.folder, "--datalist", cohort.datalists["sex"]]
-    result = command("run", DEMO, *places, *settings, "--set", "autoencoder:window_length=1")
+    result = command("run", DEMO, *places, *settings, "--set", "autoencoder:window_length=1", *ALONE)
     assert result.exit_code == 1
     assert "autoencoder: the run folder is not empty" in result.stderr
     assert "monai_tff run: --resume" in result.stderr
@@ -139,7 +142,7 @@ def test_a_folder_that_cannot_be_made(cohort: Any, small: dict[str, Any], comman
         "--run-dir",
         tmp_path / "file" / "x",
     ]
-    result = command("run", DEMO, *places, *settings, "--set", "autoencoder:window_length=1")
+    result = command("run", DEMO, *places, *settings, "--set", "autoencoder:window_length=1", *ALONE)
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith(
         f"error: {tmp_path / 'file' / 'x' / 'autoencoder'}: cannot be made ("

@@ -144,7 +144,8 @@ def train(command: Command, phases: dict[str, Any], small: dict[str, Any], tmp_p
         values = {**small, "initial_weights": "null", **overrides}
         settings = [part for key, value in values.items() for part in ("--set", f"{key}={value}")]
         places = ["--run-dir", tmp_path / "run", "--dataset-dir", folder, "--datalist", folder / "datalist_sex.json"]
-        return command("run", DEMO, "--phase", "finetune", *places, *settings)
+        alone = [part for step in ("control", "baselines", "explain", "report") for part in ("--without", step)]
+        return command("run", DEMO, "--phase", "finetune", *places, *settings, *alone)
 
     return call
 

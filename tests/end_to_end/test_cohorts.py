@@ -97,7 +97,8 @@ def trained(study: Any, command: Command) -> Path:
     hidden = study.folder.with_name(study.folder.name + " elsewhere")
     study.folder.rename(hidden)
     try:
-        result = command("run", study.work / "experiment.yaml", "--run-dir", study.work / "run")
+        alone = [part for step in ("control", "baselines", "explain", "report") for part in ("--without", step)]
+        result = command("run", study.work / "experiment.yaml", "--run-dir", study.work / "run", *alone)
     finally:
         hidden.rename(study.folder)
     assert result.exit_code == 0, result.output

@@ -69,7 +69,8 @@ def run(work: Path, command: Command, name: str, *options: str) -> Path:
         phase["config_file"].append("rest20.yaml")
     (work / "experiment.yaml").write_text(yaml.safe_dump(recommended, sort_keys=False))
     settings = [part for key, value in SETTINGS.items() for part in ("--set", f"{key}={value}")]
-    result = command("run", work / "experiment.yaml", "--run-dir", work / name, *settings, *options)
+    alone = [part for step in ("control", "baselines", "explain", "report") for part in ("--without", step)]
+    result = command("run", work / "experiment.yaml", "--run-dir", work / name, *settings, *options, *alone)
     assert result.exit_code == 0, result.output
     return work / name
 
