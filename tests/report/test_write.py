@@ -44,6 +44,9 @@ def test_every_number_is_the_one_of_its_file(reports: Reports, kind: str) -> Non
             table = pd.read_csv(report.folder / file, dtype=str).astype({"seed": int, "value": float})
             chosen = table[(table["split"] == split) & (table["seed"] == int(seed)) & (table["name"] == name)]
             expected = float(chosen["value"].item())
+        elif file.endswith(".csv"):
+            row, column = keys.split(".")
+            expected = float(pd.read_csv(report.folder / file, dtype=str).iloc[int(row)][column])
         else:
             expected = value_at(json.loads((report.folder / file).read_text()), keys)
         assert value == ("" if expected is None or expected != expected else repr(float(expected))), source

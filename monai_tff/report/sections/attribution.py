@@ -24,6 +24,7 @@ STRONGEST = 95.0
 """Percentile of the mask's voxels from which on a view shows a map."""
 
 REGIONS_SHOWN = 10
+REGION_NUMBERS = ("mean_absolute", "mean_signed", "share", "peak_x", "peak_y", "peak_z")
 STATES = {True: "passed", False: "failed", None: "not made"}
 
 
@@ -113,7 +114,8 @@ def _regions(folder: Path, found: dict[str, Any]) -> list[Child]:
     path = folder / "regions.csv"
     if not path.is_file():
         return []
-    regions = pd.read_csv(path, dtype={"region": str}, keep_default_na=False, na_values={"mean_signed": [""]})
+    # as texts first: Python reads back the very numbers that were written
+    regions = pd.read_csv(path, dtype=str, keep_default_na=False).astype(dict.fromkeys(REGION_NUMBERS, float))
     rows = []
     for position, row in enumerate(regions.head(REGIONS_SHOWN).to_dict("records")):
         source = f"{FOLDER}/regions.csv#{position}"
