@@ -34,7 +34,8 @@ def test_records(members: Sequence[Member], section: str) -> tuple[list[Record],
     missing = []
     for split in sorted(first):
         try:
-            records += load_datalist(read_finished_run(first[split].folder).datalist)[section]
+            member = first[split]
+            records += load_datalist(member.datalist or read_finished_run(member.folder).datalist)[section]
         except (UserError, RuntimeError) as error:
             found = user_error_in(error)  # MONAI wraps what an expression of the configuration raises
             if found is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-KEYS = ("test_set", "evaluations", "models")
+KEYS = ("test_set", "evaluations", "models", "others")
 
 
 def read_ledger(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,8 +15,8 @@ def read_ledger(metrics: Mapping[str, Any]) -> dict[str, Any]:
         metrics: content of the model's `metrics.json`.
 
     Returns:
-        `test_set` (its hash), `evaluations` and `models` (how many, this one among them), None where it is not known,
-        and `sentence`.
+        `test_set` (its hash), `evaluations` and `models` (how many, this one among them) and `others` (of baselines and
+        controls), None where it is not known, and `sentence`.
     """
     found = metrics.get("ledger") or {}
     values = {key: found.get(key) for key in KEYS}

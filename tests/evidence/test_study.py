@@ -27,7 +27,7 @@ def test_a_run_is_read_with_the_facts_of_its_test_subjects(runs, cohort):
         for name in ("site", "sex", "group", "motion_kind"):
             assert unit[name] == record[name]
         assert (unit["age"], unit["motion"]) == (record["age"], pytest.approx(record["motion"]))
-    assert set(units["threshold"]) == {0.5}
+    assert set(units["threshold"]) == {study.model.metrics["threshold"]}
     assert set(units["fold"]) == {"single"}
     assert (study.target.name, study.target.class_names, study.remarks) == ("sex", ("F", "M"), [])
     assert [member.folder for member in study.members] == [runs.finetune.resolve()]
