@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from monai_tff.metrics.aggregation import aggregate, score_columns
 from monai_tff.metrics.calibration import Calibration, fit_calibration, with_temperature
-from monai_tff.metrics.comparison import PairedDifference, holm, paired_difference, paired_differences
+from monai_tff.metrics.comparison import PairedDifference, holm, paired_difference
 from monai_tff.metrics.decision import predicted_classes
 from monai_tff.metrics.permutation import PermutationResult, permutation_test
 from monai_tff.metrics.report import format_result
@@ -21,7 +21,6 @@ __all__ = [
     "format_result",
     "holm",
     "paired_difference",
-    "paired_differences",
     "permutation_test",
     "predicted_classes",
     "score_columns",

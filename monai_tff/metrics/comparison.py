@@ -30,7 +30,7 @@ class PairedDifference:
         difference: first - second; whether more is better depends on the statistic.
         interval: 95 % interval of the difference, None where there is none.
         p: two-sided, None where there is none.
-        p_holm: p corrected for the comparisons it was listed with, None without a list.
+        p_holm: p corrected by `holm` for the comparisons it is listed with, None until then.
         units: scoring units, the same in both tables.
         groups: groups that the bootstrap draws.
         samples: draws of the bootstrap.
@@ -96,35 +96,6 @@ def paired_difference(
     numbers = (_number(one), _number(other), _number(difference))
     sizes, warnings = (len(groups), len(set(groups))), [*warnings, *_few(len(set(groups)))]
     return PairedDifference(name, *numbers, interval, p, None, *sizes, samples, seed, warnings)
-
-
-def paired_differences(
-    first: pd.DataFrame,
-    others: Mapping[str, pd.DataFrame],
-    target: Target,
-    statistic: str | None = None,
-    samples: int = 2000,
-    seed: int = 0,
-) -> dict[str, PairedDifference]:
-    """Compares one method with several others on the same scoring units.
-
-    Args:
-        first: table of `aggregate`.
-        others: name of each other method to its table.
-        target: what is predicted.
-        statistic: as for `paired_difference`; one that does not depend on a threshold.
-        samples: draws of the bootstrap.
-        seed: of the bootstrap.
-
-    Returns:
-        Name of each other method to the difference (first - other) with p corrected over all of them.
-
-    Raises:
-        DatalistError: if a table has other units than the first.
-    """
-    found = {name: paired_difference(first, table, target, statistic, samples, seed) for name, table in others.items()}
-    corrected = holm({name: difference.p for name, difference in found.items()})
-    return {name: dataclasses.replace(difference, p_holm=corrected[name]) for name, difference in found.items()}
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
