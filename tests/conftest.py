@@ -116,7 +116,7 @@ def phases() -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def runs(cohort: SimpleNamespace, command: Callable[..., Result], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The three phases and the evaluation alone, as `monai_tff run` makes them: run folders by phase, and the result."""
+    """The three phases and the evaluation, as `monai_tff run` makes them: run folders by phase, and the result."""
     folder = tmp_path_factory.mktemp("runs") / "sex"
     settings = [part for key, value in SMALL.items() for part in ("--set", f"{key}={value}")]
     paths = ["--run-dir", folder, "--dataset-dir", cohort.folder, "--datalist", cohort.datalists["sex"]]
