@@ -31,7 +31,7 @@ def explain_run(
 ) -> Path:
     """Makes maps of where and when a network looks, averaged over test subjects, and checks them.
 
-    Started again it computes only what is missing: more subjects are added, another atlas costs nothing.
+    Started again it computes only what is missing.
 
     Args:
         folder: run folder of phase 3, or folder of an experiment over folds: there the first seed of each split
@@ -62,17 +62,20 @@ def explain_run(
         settings or ExplainSettings(), subjects=subjects, windows_per_scan=windows_per_scan, steps=steps
     )
     regions = None if atlas is None else read_atlas(Path(atlas), None if labels is None else Path(labels))
-    if is_folds_folder(folder):
-        collected = _of_folds(folder, chosen, label_check, say)
-    else:
-        collected = [collect(folder, target, chosen, label_check, say)]
-    checks = write_explanation(target, collected, chosen, regions, folder.name)
-    _tell(checks, target, say)
+    of_folds = is_folds_folder(folder)
+    collected = (_of_folds if of_folds else _of_run)(folder, target, chosen, label_check, say)
+    _tell(write_explanation(target, collected, chosen, regions, folder.name), target, say)
     return target
 
 
+def _of_run(
+    folder: Path, target: Path, settings: ExplainSettings, label_check: bool, say: Callable[[str], object]
+) -> list[Collected]:
+    return [collect(folder, target, settings, label_check, say)]
+
+
 def _of_folds(
-    folder: Path, settings: ExplainSettings, label_check: bool, say: Callable[[str], object]
+    folder: Path, target: Path, settings: ExplainSettings, label_check: bool, say: Callable[[str], object]
 ) -> list[Collected]:
     first = {member.split: member for member in reversed(read_members(folder))}
     members = list(first.values())[::-1]

@@ -111,13 +111,7 @@ def write_explanation(
     if networks:
         checks.append(check_planted(networks, absolute, mask, affine))
     content = {
-        "explained": explained_in_words(run.target, collected[0].explained.paper_head),
-        "source": source,
-        "target": dataclasses.asdict(run.target),
-        "methods": METHODS,
-        "settings": dataclasses.asdict(settings),
-        "seed": run.seed,
-        "counts": _counts(averaged, run.target, len(collected)),
+        **_what(averaged, collected, settings, source),
         "checks": [dataclasses.asdict(check) for check in checks],
         "warnings": [f"{check.name}: {check.text}" for check in checks if check.passed is False],
         "regions": "atlas" if atlas is not None else "clusters of the strongest 5 % of voxels",
@@ -126,6 +120,22 @@ def write_explanation(
     }
     write_json(output / "explain.json", content)
     return checks
+
+
+def _what(
+    averaged: _Averaged, collected: Sequence[Collected], settings: ExplainSettings, source: str
+) -> dict[str, Any]:
+    """What explain.json says of the maps themselves."""
+    explained = collected[0].explained
+    return {
+        "explained": explained_in_words(explained.run.target, explained.paper_head),
+        "source": source,
+        "target": dataclasses.asdict(explained.run.target),
+        "methods": METHODS,
+        "settings": dataclasses.asdict(settings),
+        "seed": explained.run.seed,
+        "counts": _counts(averaged, explained.run.target, len(collected)),
+    }
 
 
 def _check_one_grid(maps: Sequence[SubjectMaps]) -> None:
