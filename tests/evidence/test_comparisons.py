@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import shutil
 
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from monai_tff.contract import Target
 from monai_tff.evidence import read_study
 from monai_tff.evidence.comparisons import compare, permute, strata_columns
 from monai_tff.evidence.numbers import metric_units
@@ -47,14 +49,15 @@ def test_an_earlier_run_of_the_same_units_is_compared(run, runs):
     assert (row.difference.difference, row.difference.p_holm) == (0.0, 1.0)
 
 
-def test_what_cannot_be_compared_is_said(run, finetuned, folds_folder, tmp_path):
-    found = compare(read_study(run), against=[tmp_path / "nowhere", finetuned["age"], folds_folder], samples=20)
+def test_what_cannot_be_compared_is_said(run, runs, folds_folder, tmp_path):
+    found = compare(read_study(run), against=[tmp_path / "nowhere", folds_folder], samples=20)
     assert found.rows == []
     assert found.correction == ""
-    nowhere, age, folds = found.not_compared[-3:]
+    nowhere, folds = found.not_compared[-2:]
     assert "there is no evaluation/metrics.json" in nowhere
-    assert "it predicts 'age' with other classes" in age
     assert "expected the same units in both" in folds
+    age = dataclasses.replace(read_study(run), target=Target("age", "regression"))
+    assert "it predicts 'sex' with other classes" in compare(age, against=[runs.finetune], samples=20).not_compared[-1]
 
 
 def test_labels_are_exchanged_within_sites(drawn_study):
@@ -77,7 +80,7 @@ def test_labels_are_exchanged_within_folds_unless_these_are_repeated(folds_folde
     assert strata_columns(study.model.units, "site") == ["fold"]
     units = drawn_study(2, units=20).model.units
     repeated = units.assign(fold="repeat-1_fold-1", site=None)
-    repeated = repeated._append(repeated.assign(fold="repeat-2_fold-1"), ignore_index=True)
+    repeated = pd.concat([repeated, repeated.assign(fold="repeat-2_fold-1")], ignore_index=True)
     assert strata_columns(repeated, "diagnosis") == []
     named = metric_units(repeated)
     assert not named.duplicated(["subject", "session"]).any()
