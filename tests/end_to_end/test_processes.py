@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import resource
 import signal
@@ -20,6 +21,7 @@ import torch
 import yaml
 
 from monai_tff.bundle.experiment import run_workflow
+from monai_tff.bundle.weights_contract import calibration_of
 from monai_tff.data import SplitPlan, build_datalist, read_bids, write_datalist
 from monai_tff.losses.perceptual import LAYERS
 
@@ -29,6 +31,9 @@ BUNDLES = Path(__file__).parents[2] / "bundles"
 PREDICTION, RECONSTRUCTION = (BUNDLES / f"tff_fmri_{name}" / "configs" for name in ("prediction", "reconstruction"))
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 EXACT = {"dropout": 0.0, "transformer_dropout": 0.0, "gradient_clip": 0.5}
+LEFT_OUT = tuple(word for step in ("control", "baselines", "explain", "report") for word in ("--without", step))
+"""Steps that the first process does alone."""
+
 WHERE_ONE_FAILED = "look above and below for the one that failed first and why"
 
 
@@ -115,8 +120,12 @@ def losses(run_dir: Path) -> dict[tuple[str, ...], float]:
 
 
 def assert_same_evaluation(found: Path, expected: Path) -> None:
-    for name in ("metrics.json", "predictions.csv", "windows.csv"):
+    for name in ("predictions.csv", "windows.csv"):
         assert (found / name).read_bytes() == (expected / name).read_bytes()
+    metrics = [json.loads((folder / "metrics.json").read_text()) for folder in (found, expected)]
+    uses = [one.pop("ledger") for one in metrics]  # one of them was counted before the other
+    assert metrics[0] == metrics[1]
+    assert uses[0]["evaluations"] != uses[1]["evaluations"]
 
 
 def write_experiment(path: Path, settings: dict[str, Any], vgg16: Path, site: Path) -> None:
@@ -147,9 +156,9 @@ def test_an_experiment_gives_what_one_process_gives(
     experiment = tmp_path / "experiment.yaml"
     write_experiment(experiment, {**settings, "use_tensorboard": True}, vgg16, cohort.datalists["site"])
     one, two = tmp_path / "one", tmp_path / "two"
-    result = command("run", experiment, "--run-dir", one)
+    result = command("run", experiment, "--run-dir", one, *LEFT_OUT)
     assert result.exit_code == 0, result.output
-    code, output = run_together("-m", "monai_tff", "run", experiment, "--run-dir", two, folder=tmp_path)
+    code, output = run_together("-m", "monai_tff", "run", experiment, "--run-dir", two, *LEFT_OUT, folder=tmp_path)
     assert code == 0, output
 
     for phase in ("sites", "autoencoder", "transformer", "finetune"):
@@ -160,6 +169,11 @@ def test_an_experiment_gives_what_one_process_gives(
         assert len(list((two / phase / "tensorboard").iterdir())) == 2
     run_workflow([str(two / "finetune" / "configs" / "evaluate.yaml")], "eval", {"output_dir": str(tmp_path / "alone")})
     assert_same_evaluation(two / "finetune" / "evaluation", tmp_path / "alone")
+    first, second = (json.loads((run / "finetune" / "calibration.json").read_text()) for run in (one, two))
+    assert second["cross_entropy"] == pytest.approx(first["cross_entropy"], rel=2e-5)
+    weights = two / "finetune" / "models" / "model.pt"
+    assert calibration_of(weights) == (second["temperature"], second["threshold"]) != (1.0, 0.5)
+    assert output.count("calibration on 7 validation units") == 1
     assert output.count("phase 2 of 4: autoencoder") == 1
     assert output.count("initial weights: random") == 2
     assert output.count("test AUROC") == 1

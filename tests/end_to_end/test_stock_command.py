@@ -53,6 +53,12 @@ def test_three_phases_give_what_monai_tff_run_gives(
         assert done.returncode == 0, done.stderr
         previous = name
         assert_same_weights(tmp_path / name, runs.folder / name)
+        calibration = [folder / name / "calibration.json" for folder in (tmp_path, runs.folder)]
+        if name == "finetune":
+            assert calibration[0].read_text() == calibration[1].read_text()
+            assert "calibration on 6 validation units: temperature 1, threshold " in done.stdout
+        else:
+            assert not calibration[0].exists()
         table = (tmp_path / name / "metrics.csv").read_text()
         assert table == (runs.folder / name / "metrics.csv").read_text()
     assert "loaded: 127 tensors" in done.stdout
@@ -65,7 +71,10 @@ def test_evaluating_from_the_run_folder_alone(stock: Stock, runs: Any, tmp_path:
         json.loads((folder / "metrics.json").read_text())
         for folder in (tmp_path / "again", runs.finetune / "evaluation")
     ]
+    uses = [one.pop("ledger") for one in metrics]
     assert metrics[0] == metrics[1]
+    assert uses[0]["test_set"] == uses[1]["test_set"]
+    assert uses[0]["evaluations"] > uses[1]["evaluations"]
     assert set(runs.result.stdout.strip().splitlines()[-2:]) <= set(done.stdout.splitlines())
 
 
