@@ -145,7 +145,7 @@ def run_experiment(
     wanted = [phase.name for phase in chosen] if phases is None else phases
     for phase in chosen if check else ():
         if phase.name in wanted:
-            by_first_process(partial(check_phase, phase))
+            by_first_process(partial(_refuse_faults, phase))
     previous: Path | None = None
     for number, phase in enumerate(chosen, start=1):
         folder = run_dir / phase.name
@@ -202,6 +202,11 @@ def check_phase(phase: Phase) -> ConfigParser:
     )
     check_cohort(datalist, dataset_dir, contract, **packing)
     return parser
+
+
+def _refuse_faults(phase: Phase) -> None:
+    """As `check_phase`, without a parser that could not be sent to other processes."""
+    check_phase(phase)
 
 
 def run_phase(phase: Phase, folder: Path, previous: Path | None, resume: bool) -> None:
