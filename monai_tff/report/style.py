@@ -56,7 +56,7 @@ caption { text-align: left; padding: 0.2rem 0 0.4rem; caption-side: top; }
 th, td { text-align: left; padding: 0.28rem 0.9rem 0.28rem 0; border-bottom: 1px solid var(--line);
   vertical-align: top; }
 thead th { color: var(--muted); font-weight: 600; border-bottom: 2px solid var(--line); }
-tbody th { font-weight: 500; }
+tbody th { font-weight: 500; min-width: 6rem; }
 td.number, th.number { text-align: right; }
 .confusion td { text-align: center; padding: 0.4rem 0.9rem; }
 .interval { white-space: nowrap; }

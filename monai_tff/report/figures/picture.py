@@ -1,4 +1,4 @@
-"""Brain views by nilearn as pictures within the page, one for light and one for dark paper."""
+"""Brain views by nilearn as pictures within the page."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from typing import Any
 
 import matplotlib.style
 import nibabel as nib
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from monai_tff.report.html import Element, element
 
 DOTS_PER_INCH = 120
-SIZE = (7.4, 2.5)
+GLASS_SIZE, SLICES_SIZE = (7.4, 2.5), (7.4, 1.9)
 """Inches."""
+
+CUTS = 5
+STRENGTH, STRENGTH_ON_BLACK, SIGNED_ON_BLACK = "YlOrRd", "hot", "cold_hot"
 
 
 def glass_brain(image: nib.Nifti1Image, threshold: float, limit: float, description: str) -> Element:
-    """The whole map seen from four sides, its largest values in front.
+    """A map of strengths (no negative values) seen from four sides, its largest values in front.
 
     Args:
         image: 3D map in MNI space.
-        threshold: smaller magnitudes are not drawn.
-        limit: magnitude at the end of the colours.
+        threshold: smaller values are not drawn.
+        limit: value at the end of the colours.
         description: for readers who do not see it.
     """
 
@@ -38,24 +42,28 @@ def glass_brain(image: nib.Nifti1Image, threshold: float, limit: float, descript
             black_bg=black,
             display_mode="lyrz",
             threshold=threshold,
+            vmin=0.0,
             vmax=limit,
-            plot_abs=False,
+            symmetric_cbar=False,
             colorbar=True,
-            cmap="cold_hot" if black else "RdBu_r",
+            cmap=STRENGTH_ON_BLACK if black else STRENGTH,
         )
 
-    return _picture(draw, description)
+    light, dark = (_drawn(draw, GLASS_SIZE, black) for black in (False, True))
+    shown = _image(light, GLASS_SIZE, description)
+    return element("picture", element("source", srcset=dark, media="(prefers-color-scheme: dark)"), shown)
 
 
 def slices(image: nib.Nifti1Image, threshold: float, limit: float, description: str) -> Element:
-    """Axial slices of a map over nilearn's template.
+    """Axial slices of a map over nilearn's template, on black in both schemes.
 
     Args:
-        image: 3D map in MNI space.
+        image: 3D map in MNI space, with negative values or without.
         threshold: smaller magnitudes are not drawn.
         limit: magnitude at the end of the colours.
         description: for readers who do not see it.
     """
+    signed = bool((np.asarray(image.dataobj) < 0).any())
 
     def draw(figure: Figure, black: bool) -> None:
         from nilearn.plotting import plot_stat_map
@@ -65,31 +73,27 @@ def slices(image: nib.Nifti1Image, threshold: float, limit: float, description: 
             figure=figure,
             black_bg=black,
             display_mode="z",
-            cut_coords=6,
+            cut_coords=CUTS,
             threshold=threshold,
+            vmin=-limit if signed else 0.0,
             vmax=limit,
+            symmetric_cbar=signed,
             colorbar=True,
-            cmap="cold_hot" if black else "RdBu_r",
+            cmap=SIGNED_ON_BLACK if signed else STRENGTH_ON_BLACK,
         )
 
-    return _picture(draw, description)
+    return _image(_drawn(draw, SLICES_SIZE, black=True), SLICES_SIZE, description)
 
 
-def _picture(draw: Callable[[Figure, bool], Any], description: str) -> Element:
-    """Draws once for each scheme; a browser shows the one that suits the reader's."""
-    light, dark = (_drawn(draw, black) for black in (False, True))
-    width, height = (round(96 * inches) for inches in SIZE)
-    return element(
-        "picture",
-        element("source", srcset=dark, media="(prefers-color-scheme: dark)"),
-        element("img", src=light, alt=description, width=width, height=height, class_="brain"),
-    )
+def _image(address: str, size: tuple[float, float], description: str) -> Element:
+    width, height = (round(96 * inches) for inches in size)
+    return element("img", src=address, alt=description, width=width, height=height, class_="brain")
 
 
-def _drawn(draw: Callable[[Figure, bool], Any], black: bool) -> str:
+def _drawn(draw: Callable[[Figure, bool], Any], size: tuple[float, float], black: bool) -> str:
     """A data address of the PNG; the figure is none of pyplot's, so that nothing of it stays behind."""
     with matplotlib.style.context("default"):
-        figure = Figure(figsize=SIZE, facecolor="black" if black else "white")
+        figure = Figure(figsize=size, facecolor="black" if black else "white")
         FigureCanvasAgg(figure)
         draw(figure, black)
         content = io.BytesIO()

@@ -82,7 +82,7 @@ def _views(folder: Path) -> list[Child]:
             "Strength of the attribution (mean absolute value)",
         ),
         (slices, absolute, "strength of integrated gradients", "The same in axial slices"),
-        (slices, signed, "sign of integrated gradients", "Signed: red raises the output, blue lowers it"),
+        (slices, signed, "sign of integrated gradients", "With sign: red and yellow raise the output, blue lowers it"),
         (slices, occlusion, "strength of occlusion", "Occlusion: how much the output changes when a cube is hidden"),
     ):
         if image is None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from monai_tff.bundle.baseline_folders import BASELINES
+from monai_tff.evidence import Evaluation
 from monai_tff.report.figures.chart import captioned
 from monai_tff.report.figures.forest import ForestRow, forest_chart
 from monai_tff.report.html import Child, Element, bullets, code, element, paragraph, table
@@ -45,7 +48,7 @@ def _forest(material: Material) -> Element:
     rows = [_row("the model", study.model.metrics, statistic, 0)]
     rows += [
         _row(called.get(name, name.replace("only_", "only ").replace("_", " ")), found.metrics, statistic, 1)
-        for name, found in study.baselines.items()
+        for name, found in _in_order(study.baselines)
     ]
     rows += [
         _row(called.get(name, name.replace("_", " ")), found.metrics, statistic, 2)
@@ -64,6 +67,12 @@ def _forest(material: Material) -> Element:
         "green: controls; purple: earlier runs. Overlapping intervals do not mean that two methods are equal: the "
         "differences below are paired.",
     )
+
+
+def _in_order(baselines: Mapping[str, Evaluation]) -> list[tuple[str, Evaluation]]:
+    """Those that the model has to beat first."""
+    order = sorted(BASELINES, key=lambda name: (name.startswith("only_"), BASELINES.index(name)))
+    return [(name, baselines[name]) for name in order if name in baselines]
 
 
 def _row(label: str, metrics: dict[str, Any], statistic: str, series: int) -> ForestRow | None:
@@ -91,7 +100,7 @@ def _differences(material: Material, found: dict[str, Any]) -> list[Child]:
     first = found["rows"][0]["difference"]
     note = (
         f"Paired bootstrap over {count(first['groups'], 'group')}, {first['samples']} draws, seed {first['seed']}; p "
-        f"is two-sided. {found['correction'][:1].upper()}{found['correction'][1:]}"
+        f"is two-sided. {found['correction']}"
     )
     return [table(head, rows, caption="Paired differences on the same units"), paragraph(note, class_="small muted")]
 
@@ -100,8 +109,8 @@ def _permutations(material: Material) -> list[Child]:
     found = material.evidence["permutation"]
     tests = [("the model", found["model"], "evidence.json#permutation.model")]
     tests += [
-        (name.replace("_", " "), test, f"evidence.json#permutation.baselines.{name}")
-        for name, test in found["baselines"].items()
+        (name.replace("_", " "), found["baselines"][name], f"evidence.json#permutation.baselines.{name}")
+        for name, _ in _in_order(material.study.baselines)
     ]
     rows: list[list[Child]] = [
         [name, number(test["observed"], f"{source}.observed"), p_value(test["p"], f"{source}.p")]

@@ -9,6 +9,10 @@ from monai_tff.report.page import Section
 from monai_tff.report.sections.what_was_done import definitions
 from monai_tff.report.terms import meanings
 
+SEED_SPREAD = (
+    "Spread over seeds",
+    "Standard deviation of a unit's score over trainings that differ in the seed alone.",
+)
 PAPER = (
     "Malkiel I., Rosenman G., Wolf L., Hendler T. Self-Supervised Transformers for fMRI representation. "
     "arXiv:2112.05761, 2021."
@@ -17,7 +21,10 @@ PAPER = (
 
 def words(material: Material) -> Section:
     """One sentence for each number of the report."""
-    return Section("definitions", "What the numbers mean", [definitions(list(meanings(material.values)))])
+    found: list[tuple[str, Child]] = [*meanings(material.values)]
+    if "seed_spread" in material.study.model.units:
+        found.append(SEED_SPREAD)
+    return Section("definitions", "What the numbers mean", [definitions(found)])
 
 
 def citing(material: Material) -> Section:
