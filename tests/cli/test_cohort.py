@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from monai_tff.bundle.folds_splits import find_splits
 from monai_tff.cli.cohort import make_cohort
 from monai_tff.errors import ConfigError
 
@@ -38,6 +39,23 @@ def test_a_simulation_that_was_cut_short_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "cohort" / "participants.tsv").unlink()
     make_cohort(PLAN, tmp_path / "cohort")
     assert (tmp_path / "cohort" / "datalist.json").is_file()
+
+
+def test_folds_are_listed_beside_each_other_and_kept(tmp_path: Path) -> None:
+    """One that is missing, as after a kill, makes all of them anew."""
+    listed = {"target": "sex", "ratios": "0.5,0.5,0", "seed": 1, "folds": 2}
+    plan = {"simulate": {**PLAN["simulate"], "subjects": 12}, "datalist": listed}
+    paths = make_cohort(plan, tmp_path / "cohort")
+    assert paths["datalist"] == str(tmp_path / "cohort" / "datalist.json")
+    splits = find_splits(paths["datalist"])
+    assert [split.name for split in splits] == ["fold-1", "fold-2"]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    make_cohort(plan, tmp_path / "cohort")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+    content = splits[0].datalist.read_bytes()
+    splits[0].datalist.unlink()
+    make_cohort(plan, tmp_path / "cohort")
+    assert splits[0].datalist.read_bytes() == content
 
 
 @pytest.mark.parametrize(

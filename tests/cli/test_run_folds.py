@@ -224,9 +224,13 @@ def test_killed_in_the_second_member_and_resumed(
 ) -> None:
     folder = tmp_path / "run"
     torn = folder / "fold-2" / "seed-7" / "autoencoder"
+    shutil.copytree(folds.folder / "fold-1", folder / "fold-1")
+    shutil.copyfile(folds.folder / "folds.json", folder / "folds.json")
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "monai_tff", *arguments(folder, "--folds", "all")], stdout=log, stderr=log
+            [sys.executable, "-m", "monai_tff", *arguments(folder, "--folds", "all", "--resume")],
+            stdout=log,
+            stderr=log,
         )
     end = time.monotonic() + 240
     while not (torn / "models" / "last.pt").exists() and process.poll() is None and time.monotonic() < end:
@@ -261,23 +265,24 @@ def test_jobs_give_what_one_process_gives(
 def test_a_member_that_fails_does_not_stop_the_others(
     folds: SimpleNamespace, arguments: Callable[..., list[str]], command: Command, tmp_path: Path
 ) -> None:
-    """A file stands where the folder of a phase has to be; put right, the rest is done."""
+    """A file stands where the folder of the weights has to be; put right, the rest is done."""
     folder = Path(shutil.copytree(folds.folder, tmp_path / "run"))
-    for part in ("evaluation", "folds.csv", "fold-2/seed-7/finetune"):
+    for part in ("evaluation", "folds.csv", "fold-2/seed-7/finetune/evaluation"):
         path = folder / part
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     shutil.rmtree(folder / "fold-1" / "seed-7" / "finetune")
-    (folder / "fold-1" / "seed-7" / "finetune").write_text("in the way")
+    (folder / "fold-1" / "seed-7" / "finetune").mkdir()
+    (folder / "fold-1" / "seed-7" / "finetune" / "models").write_text("in the way")
     result = command(*arguments(folder, "--folds", "all", "--resume"))
     assert result.exit_code == 1
     lines = result.stderr.splitlines()
-    assert [line for line in lines if line.startswith("error: fold-1, seed 7: ")]
+    assert lines[-2].startswith(f"error: fold-1, seed 7: {folder / 'fold-1' / 'seed-7' / 'finetune'}: cannot be made")
     assert lines[-1].startswith("error: 1 members failed, expected none; put right what is said above, then start")
     assert "fold-1, seed 7: failed, 1 of 2 members ended" in result.output
     assert (folder / "fold-2" / "seed-7" / "finetune" / "evaluation" / "metrics.json").is_file()
     assert not (folder / "evaluation").exists()
 
-    (folder / "fold-1" / "seed-7" / "finetune").unlink()
+    (folder / "fold-1" / "seed-7" / "finetune" / "models").unlink()
     again = command(*arguments(folder, "--folds", "all", "--resume"))
     assert again.exit_code == 0, again.output
     assert predictions(folder) == predictions(folds.folder)
