@@ -44,7 +44,8 @@ def test_numbers_are_those_that_the_evaluation_printed(exports: Callable[[str], 
     assert warnings
     assert all(f"- {sentence}\n" in card for sentence in warnings)
     assert "pretraining overlap: none\n" in card
-    assert "No baseline was run" in card
+    compared = (runs.finetune / "baselines").is_dir()
+    assert ("Baselines on the same split" in card, "No baseline was run" in card) == (compared, not compared)
 
 
 def test_data_are_counted(exports: Callable[[str], Any], cohort: Any) -> None:
