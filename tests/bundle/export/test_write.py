@@ -67,6 +67,11 @@ def test_weights_and_contract_are_those_of_the_run(kind: str, exports: Callable[
             assert torch.equal(plain[name], trained["model"][name])
     assert set(metadata) == {layout.CONTRACT_KEY}
     assert json.loads(metadata[layout.CONTRACT_KEY]) == trained["contract"]
+    if kind == "sex":
+        assert trained["contract"]["threshold"] != 0.5  # fitted on the validation subjects
+        for name in (layout.INFERENCE, layout.EVALUATE):
+            contract = yaml.safe_load((folder / name).read_text(encoding="utf-8"))["contract"]
+            assert contract["threshold"] == trained["contract"]["threshold"]
 
 
 def test_an_export_says_where_nothing_ran(exports: Callable[[str], Any]) -> None:
