@@ -17,6 +17,9 @@ from monai_tff.metrics.permutation import permutation_test
 BETTER = 0.05
 """The model counts as better than a covariate where p of their paired difference is below this."""
 
+LEAST_KNOWN = 0.5
+"""Share of the test units that a covariate must be known of."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CovariateAlone:
@@ -62,8 +65,8 @@ def usable_covariates(study: Study) -> tuple[list[str], dict[str, str]]:
         known = units[units[name].notna()]
         if name == study.target.name.casefold() or _is_target(known[name], known["truth"], study.target):
             left_out[name] = "it is what is predicted"
-        elif known.empty:
-            left_out[name] = "it is not known"
+        elif len(known) < LEAST_KNOWN * len(units):
+            left_out[name] = f"it is known of {len(known)} of {len(units)} test units, expected at least half"
         elif name == "motion" and known["motion_kind"].nunique() > 1:
             left_out[name] = "it is of several kinds, which cannot be compared"
         elif known[name].nunique() < 2:

@@ -27,7 +27,8 @@ def test_everything_that_is_known_is_looked_at(drawn_study):
 
 
 def test_what_cannot_be_looked_at_is_said(drawn_study):
-    study = with_units(drawn_study(0, units=60), site="one", age=np.nan)
+    ages = np.where(np.arange(60) < 29, np.arange(60.0), np.nan)
+    study = with_units(drawn_study(0, units=60), site="one", age=ages)
     kinds = np.where(np.arange(60) < 30, "mean FD", "mean relative RMS")
     study = with_units(study, motion_kind=kinds)
     study = dataclasses.replace(study, baselines={})
@@ -37,7 +38,7 @@ def test_what_cannot_be_looked_at_is_said(drawn_study):
     assert found.flags == []
     assert found.motion_kind is None
     assert found.unknown == [
-        "Scores are not looked at by age: it is not known.",
+        "Scores are not looked at by age: it is known of 29 of 60 test units, expected at least half.",
         "Scores are not looked at by site: it is the same for all test units.",
         "Scores are not looked at by motion: it is of several kinds, which cannot be compared.",
         "What sex alone predicts is not known: the baseline only_sex was not run.",
