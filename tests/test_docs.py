@@ -89,11 +89,9 @@ def test_links_lead_to_the_page_that_includes_a_file() -> None:
     found = repository_pages.places()
     assert found[ROOT / "configs" / "README.md"].page == DOCS / "reference" / "configuration.md"
     page = DOCS / "overview.md"
-    text = "[a](configs/README.md) [b](docs/how_to/serve.md#x) [c](https://a.b/c.md) [d](LICENSE) [e](#own)\n"
+    text = "[a](configs/README.md) [b](docs/how_to/serve.md#x) [c](https://a.b/c.md) [d](LICENSE)\n"
     code = "```text\n[a](configs/README.md)\n```\n"
-    expected = (
-        "[a](reference/configuration.md) [b](how_to/serve.md#x) [c](https://a.b/c.md) [d](../LICENSE) [e](#own)\n"
-    )
+    expected = "[a](reference/configuration.md) [b](how_to/serve.md#x) [c](https://a.b/c.md) [d](../LICENSE)\n"
     assert repository_pages.relinked(text + code, ROOT / "README.md", page, found) == expected + code
 
 

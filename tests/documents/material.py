@@ -18,8 +18,9 @@ from monai_tff.networks import TFFPredictor
 from monai_tff.networks.original import original_name
 
 GRID = (8, 10, 9)
-TINY = {"spatial_size": list(GRID), "crop": None, "trim": 0, "axis_codes": None, "mask": "nonzero", "voxel_size": None}
-SMALL_WEIGHTS: dict[str, Any] = {"hidden_size": 32, "num_layers": 1, "feedforward_size": 64}
+TINY: dict[str, Any] = {"spatial_size": list(GRID), "crop": None, "trim": 0, "voxel_size": None}
+"""What layers of real grids of 2 or 3 mm get over them."""
+
 OUTSIDE = re.compile(r"(?<![\w.])/(data|scratch)(?=/)")
 """Folders of a machine that documents name; they lie in the folder of the document."""
 
@@ -53,128 +54,128 @@ class Bench:
     document: Path
     fixture: Callable[[str], Any]
 
-    @property
-    def cohort(self) -> Any:
-        """The shared simulated cohort."""
-        return self.fixture("cohort")
+    def outside(self, text: str) -> str:
+        """A text with `/data/` and `/scratch/` in the folder."""
+        return OUTSIDE.sub(lambda match: f"{self.folder}/{match.group(1)}", text)
+
+    def path(self, name: str) -> Path:
+        """A path of the document; the folder that it is in is made."""
+        path = self.folder / self.outside(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def write(self, name: str, values: dict[str, Any]) -> None:
+        """A YAML file of the document."""
+        self.path(name).write_text(yaml.safe_dump(values), encoding="utf-8")
 
     def command(self, *words: object) -> None:
         """Calls a command of monai_tff that makes material."""
         result = self.fixture("command")(*words)
         assert result.exit_code == 0, result.output
 
-    def path(self, name: str) -> Path:
-        """A path of the document, its folder made."""
-        path = Path(OUTSIDE.sub(lambda match: f"{self.folder}/{match.group(1)}", name))
-        path = path if path.is_absolute() else self.folder / path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+    def study(self, folder: str, layer: str) -> None:
+        """The shared simulated cohort, and a dataset layer for it."""
+        cohort = self.fixture("cohort")
+        shutil.copytree(cohort.folder, self.path(folder))
+        shutil.copy(cohort.datalists["sex"], self.path(f"{folder}/datalist.json"))
+        places = {"dataset_dir": str(self.path(folder)), "datalist": str(self.path(f"{folder}/datalist.json"))}
+        self.write(layer, {**places, "spatial_size": list(GRID), "repetition_time": 2.0})
 
-    def write(self, name: str, text: str) -> None:
-        """A file of the document."""
-        self.path(name).write_text(text, encoding="utf-8")
-
-    def outside(self, text: str) -> str:
-        """A text with `/data/` and `/scratch/` in the folder."""
-        return OUTSIDE.sub(lambda match: f"{self.folder}/{match.group(1)}", text)
-
-    def study(self, folder: str, layer: str = "my_study.yaml") -> None:
-        """The simulated cohort, and a dataset layer for it."""
-        shutil.copytree(self.cohort.folder, self.path(folder), dirs_exist_ok=True)
-        shutil.copy(self.cohort.datalists["sex"], self.path(f"{folder}/datalist.json"))
-        values = {"dataset_dir": str(self.path(folder)), "datalist": str(self.path(f"{folder}/datalist.json"))}
-        self.write(layer, yaml.safe_dump({**values, "spatial_size": list(GRID), "repetition_time": 2.0}))
-
-    def new_scans(self, folder: str = "/data/new_scans", count: int = 2) -> None:
-        """Scans without label."""
-        for scan in sorted(self.cohort.folder.rglob("*_bold.nii.gz"))[:count]:
+    def new_scans(self, folder: str) -> None:
+        """Two scans without label."""
+        for scan in sorted(self.fixture("cohort").folder.rglob("*_bold.nii.gz"))[:2]:
             shutil.copy(scan, self.path(f"{folder}/{scan.name}"))
 
     def run(self, folder: str, phase: str = "finetune") -> None:
-        """A finished run of a phase."""
+        """A finished run of a phase of the shared cohort."""
         shutil.copytree(getattr(self.fixture("runs"), phase), self.path(folder))
-
-    def weights(self, name: str, network: torch.nn.Module) -> None:
-        """A checkpoint in the published format."""
-        state = {original_name(key): value for key, value in network.state_dict().items()}
-        torch.save({"model_state_dict": state}, self.path(name))
-
-    def tree(self, name: str, folder: str, layers: bool = True) -> Path:
-        """A cohort's tree of real files, at the place that the document names; its tables beside."""
-        made = Path(trees.TREES[name](self.path(f"made/{name}"))[0])
-        made.rename(self.path(folder))
-        return self.path(f"made/{name}")
 
 
 def prepare(bench: Bench) -> Path:
-    """Fills the folder for its document: its own layers and experiments, a tiny grid, and what `MATERIAL` says.
+    """Fills the folder for its document: what `MATERIAL` says, and the document's own layers and experiments.
 
     Returns:
         Where the commands are run.
     """
     for name in ("bundles", "configs"):
         (bench.folder / name).symlink_to(ROOT / name)
-    bench.write("tiny.yaml", yaml.safe_dump(TINY))
-    name = bench.document.relative_to(ROOT).as_posix()
-    working = MATERIAL[name](bench) or bench.folder
+    bench.write("tiny.yaml", TINY)
+    working = MATERIAL[bench.document.relative_to(ROOT).as_posix()](bench) or bench.folder
     for text in snippets(bench.document, "yaml"):
         named = re.match(r"# (\S+\.yaml)\n", text)
         if named and not (working / named.group(1)).exists():
-            text = re.sub(r"monai_tff:configs/datasets/\w+\.yaml", "tiny.yaml", bench.outside(text))
-            bench.write(named.group(1), text)
+            own_layer = "dataset_dir:" in text
+            text = bench.outside(text) + (yaml.safe_dump(TINY) if own_layer else "")
+            bench.path(named.group(1)).write_text(text, encoding="utf-8")
     return working
 
 
+def nothing(bench: Bench) -> None:
+    """Nothing: the commands make what they need, or the Python stands alone."""
+
+
 def readme(bench: Bench) -> None:
-    """A study after fMRIPrep with a diagnosis, and HCP's plain runs."""
-    bench.tree("bids", "/data/my_study")
+    """A study after fMRIPrep with a diagnosis, HCP's plain runs with a datalist, and new scans."""
+    trees.TREES["bids"](bench.path("/data/my_study"))
     table = bench.path("/data/my_study/participants.tsv")
     header, *rows = table.read_text(encoding="utf-8").splitlines()
     rows = [f"{row}\t{('CONTROL', 'SCHZ')[number // 2 % 2]}" for number, row in enumerate(rows)]
     table.write_text("\n".join([f"{header}\tdiagnosis", *rows]) + "\n", encoding="utf-8")
-    bench.write("my_study.yaml", yaml.safe_dump({"spatial_size": list(GRID), "repetition_time": 2.0}))
-    bench.new_scans()
-    hcp(bench, "/data/hcp")
-    for scan in bench.path("/data/hcp").rglob("*_hp2000_clean.nii.gz"):
-        scan.rename(scan.with_name(scan.name.replace("_hp2000_clean", "")))
-    tables = [part for name in ("unrestricted", "restricted") for part in ("--table", bench.path(f"{name}.csv"))]
-    made = bench.path("hcp_sex.json")
-    bench.command("datalist", bench.path("/data/hcp"), "--cohort", "hcp", "--target", "sex", *tables, "-o", made)
+    bench.write("my_study.yaml", {"spatial_size": list(GRID), "repetition_time": 2.0})
+    for number in range(2):
+        trees.write_scan(bench.path(f"/data/new_scans/sub-{number}_task-rest_bold.nii.gz"), number)
+    hcp_with_datalist(bench, "/data/hcp", cleaned=False)
 
 
-def hcp(bench: Bench, folder: str = "/data/HCP_1200") -> None:
-    """HCP's runs after ICA-FIX, and its two tables."""
-    beside = bench.tree("hcp", folder)
+def hcp(bench: Bench, folder: str = "/data/HCP_1200", cleaned: bool = True) -> None:
+    """HCP's runs, after ICA-FIX or plain, and its two tables."""
+    made = Path(trees.TREES["hcp"](bench.path("made/hcp"))[0])
+    made.rename(bench.path(folder))
     for table in ("unrestricted", "restricted"):
-        (beside / f"{table}_1.csv").rename(bench.path(f"{table}.csv"))
+        bench.path(f"made/hcp/{table}_1.csv").rename(bench.path(f"{table}.csv"))
+    for scan in [] if cleaned else list(bench.path(folder).rglob("*_hp2000_clean.nii.gz")):
+        scan.rename(scan.with_name(scan.name.replace("_hp2000_clean", "")))
+
+
+def hcp_with_datalist(bench: Bench, folder: str = "/data/HCP_1200", cleaned: bool = True) -> None:
+    """The same with a datalist of the sex."""
+    hcp(bench, folder, cleaned)
+    tables = [part for name in ("unrestricted", "restricted") for part in ("--table", bench.path(f"{name}.csv"))]
+    options = ["--cohort", "hcp", "--target", "sex", *tables, "--output", bench.path("hcp_sex.json")]
+    bench.command("datalist", bench.path(folder), *options)
+
+
+def plain_hcp(bench: Bench) -> None:
+    """Plain runs with a datalist, and a layer of them."""
+    hcp_with_datalist(bench, cleaned=False)
 
 
 def ucla(bench: Bench) -> None:
     """UCLA with its derivative."""
-    bench.tree("ucla", "/data/ds000030")
+    trees.TREES["ucla"](bench.path("/data/ds000030"))
 
 
 def ds000030(bench: Bench) -> None:
-    """The same beside, and a datalist and a layer of it."""
-    bench.tree("ucla", "ds000030")
-    bench.command(
-        "datalist",
-        bench.path("ds000030"),
-        "--cohort",
-        "ucla",
-        "--target",
-        "diagnosis",
-        "-o",
-        bench.path("datalist.json"),
-    )
-    values = {"dataset_dir": "ds000030", "datalist": "datalist.json", "spatial_size": list(GRID)}
-    bench.write("my_dataset.yaml", yaml.safe_dump({**values, "repetition_time": 2.0}))
+    """The same beside, and a datalist of it."""
+    trees.TREES["ucla"](bench.path("ds000030"))
+    options = ["--cohort", "ucla", "--target", "diagnosis", "--output", bench.path("datalist.json")]
+    bench.command("datalist", bench.path("ds000030"), *options)
+
+
+def derivative(bench: Bench) -> None:
+    """A derivative with its datalist, and a layer of both."""
+    trees.TREES["bids"](bench.path("ds000030"))
+    folder, made = bench.path("ds000030/derivatives/fmriprep"), bench.path("datalist.json")
+    bench.command("datalist", folder, "--raw", bench.path("ds000030"), "--target", "age", "--output", made)
+    places = {"dataset_dir": str(folder), "datalist": str(made)}
+    bench.write("my_dataset.yaml", {**places, "spatial_size": list(GRID), "repetition_time": 2.0})
 
 
 def oasis3(bench: Bench) -> None:
     """OASIS-3 after fMRIPrep, and its three tables."""
-    beside = bench.tree("oasis3", "FMRIPREP")
-    for table in beside.glob("*.csv"):
+    made = Path(trees.TREES["oasis3"](bench.path("made/oasis3"))[0])
+    made.rename(bench.path("FMRIPREP"))
+    for table in bench.path("made/oasis3").glob("*.csv"):
         table.rename(bench.path(table.name))
     days = [(number, day + number) for number in range(trees.SUBJECTS) for day in (100, 800)]
     rows = [[f"OAS3{number + 1:04d}_MR_d{day:04d}", "TrioTim", 35248] for number, day in days]
@@ -183,22 +184,25 @@ def oasis3(bench: Bench) -> None:
 
 def bids(bench: Bench) -> None:
     """A folder of scans with participants.tsv, and a table of its own."""
-    shutil.copytree(bench.cohort.folder, bench.path("FOLDER"))
-    scans = sorted(bench.path("FOLDER").rglob("*_bold.nii.gz"))
-    names = [re.match(r"sub-([^_]+)", scan.name) for scan in scans]
+    folder = bench.path("FOLDER")
+    shutil.copytree(bench.fixture("cohort").folder, folder)
+    scans = sorted(folder.rglob("*_bold.nii.gz"))
     rows = [
-        [name.group(1), ("ill", "well")[number % 2], scan.relative_to(bench.path("FOLDER"))]
-        for number, (name, scan) in enumerate(zip(names, scans, strict=True))
-        if name is not None
+        [scan.name.split("_")[0].removeprefix("sub-"), ("ill", "well")[number % 2], scan.relative_to(folder)]
+        for number, scan in enumerate(scans)
     ]
     trees.write_table(bench.path("labels.csv"), ["ID", "dx", "file"], rows)
 
 
 def public_cohorts(bench: Bench) -> None:
-    """What nilearn's downloaders leave."""
-    trees.TREES["development_fmri"](bench.path("nilearn_data/x").parent)
-    public.adhd(bench.path("nilearn_data/x").parent)
-    public.abide(bench.path("nilearn_data/x").parent)
+    """What nilearn's downloaders leave; no two scans are the same."""
+    folder = bench.path("nilearn_data/development_fmri").parent
+    trees.TREES["development_fmri"](folder)
+    public.adhd(folder)
+    public.abide(folder)
+    for number, scan in enumerate(sorted(folder.rglob("*.nii.gz"))):
+        scan.unlink()  # one file under many names
+        trees.write_scan(scan, number)
 
 
 def published(bench: Bench) -> None:
@@ -208,91 +212,68 @@ def published(bench: Bench) -> None:
     bench.path("made/subjects.csv").rename(bench.path("hcp.csv"))
 
 
-def cluster(bench: Bench) -> None:
-    """HCP with a datalist."""
-    hcp(bench)
-    tables = [part for name in ("unrestricted", "restricted") for part in ("--table", bench.path(f"{name}.csv"))]
-    made, scans = bench.path("hcp_sex.json"), bench.path("/data/HCP_1200")
-    bench.command("datalist", scans, "--cohort", "hcp", "--target", "sex", *tables, "-o", made)
-
-
 def convert(bench: Bench) -> None:
     """A checkpoint of the published code, and scans."""
-    bench.weights("finetune.pth", TFFPredictor(GRID, **SMALL_WEIGHTS))
+    network = TFFPredictor(GRID, hidden_size=32, num_layers=1, feedforward_size=64)
+    state = {original_name(key): value for key, value in network.state_dict().items()}
+    torch.save({"model_state_dict": state}, bench.path("finetune.pth"))
     for number in range(2):
         trees.write_scan(bench.path(f"/data/hcp/sub-{number}_task-rest_bold.nii.gz"), number, seconds=0.72)
 
 
 def share(bench: Bench) -> None:
-    """Two runs, the terms of the data, and a bundle that was downloaded."""
+    """A run, the terms of the data, and new scans."""
     bench.run("runs/hcp_sex/finetune")
-    bench.run("runs/hcp_sex_longer/finetune")
-    bench.write("hcp_terms.txt", "Open access terms of the cohort.\n")
+    bench.path("hcp_terms.txt").write_text("Open access terms of the cohort.\n", encoding="utf-8")
     bench.new_scans("new_scans")
-    shutil.copytree(bench.fixture("exports")("sex").folder, bench.path("bundles_got/hcp_sex_classification"))
 
 
-def verify(bench: Bench) -> None:
-    """A bundle as a zip file."""
-    shutil.copy(bench.fixture("exports")("sex").archive, bench.path("hcp_sex_classification_v0.1.0.zip"))
+def study(bench: Bench) -> None:
+    """A study with its layer and datalist."""
+    bench.study("my_cohort", "study/my_dataset.yaml")
+    shutil.copy(bench.path("my_cohort/datalist.json"), bench.path("study/datalist.json"))
 
 
-def serve(bench: Bench) -> None:
-    """Nothing: the token alone is made here."""
-
-
-def long_windows(bench: Bench) -> None:
-    """A study and its layer."""
-    bench.study("my_study")
-
-
-def several_gpus(bench: Bench) -> None:
-    """A study with its experiment, and a run of phase 2."""
-    bench.study("study", "study/my_dataset.yaml")
-    shutil.copy(bench.path("study/my_dataset.yaml"), bench.path("my_dataset.yaml"))
-    recipe = yaml.safe_load((ROOT / "configs/experiments/recommended.yaml").read_text(encoding="utf-8"))
-    for phase in recipe["phases"].values():
-        phase["config_file"].append("my_dataset.yaml")
-    bench.write("study/my_experiment.yaml", yaml.safe_dump(recipe))
-    bench.run("runs/transformer", "transformer")
-
-
-def hardware(bench: Bench) -> None:
-    """A cohort in place of the demo's, which is larger."""
-    bench.study("cohort")
+def finished(bench: Bench) -> None:
+    """A run, and an earlier one."""
+    bench.run("runs/my_study/finetune")
+    bench.run("runs/earlier/finetune")
 
 
 def bundle(bench: Bench) -> Path:
-    """The bundle beside the other one, a study, and runs of phases 1 and 2."""
+    """The bundle beside the other one with its run of phase 2, a study, and new scans."""
     for path in sorted((ROOT / "bundles").glob("tff_*")):
         shutil.copytree(path, bench.path(f"copied/{path.name}"), ignore=shutil.ignore_patterns("runs", "models"))
-    bench.run("copied/tff_fmri_reconstruction/runs/transformer_before", "transformer")
-    name = bench.document.parents[1].name
-    bench.study("my_study", f"copied/{name}/my_dataset.yaml")
-    bench.new_scans()
-    return bench.path(f"copied/{name}/x").parent
+    bench.run("copied/tff_fmri_reconstruction/runs/transformer", "transformer")
+    folder = bench.path(f"copied/{bench.document.parents[1].name}")
+    bench.study("my_study", f"{folder}/my_dataset.yaml")
+    bench.new_scans("/data/new_scans")
+    return folder
 
 
 MATERIAL: dict[str, Callable[[Bench], Path | None]] = {
     "README.md": readme,
+    "bundles/tff_fmri_prediction/docs/README.md": bundle,
+    "docs/explanation/model.md": nothing,
     "docs/explanation/packed_scans.md": ds000030,
-    "docs/how_to/check_a_cohort.md": ds000030,
-    "docs/how_to/choose_hardware_options.md": hardware,
+    "docs/how_to/check_a_cohort.md": derivative,
     "docs/how_to/cohort_bids.md": bids,
     "docs/how_to/cohort_hcp.md": hcp,
     "docs/how_to/cohort_oasis3.md": oasis3,
     "docs/how_to/cohort_public.md": public_cohorts,
     "docs/how_to/cohort_ucla.md": ucla,
+    "docs/how_to/compare_with_baselines.md": finished,
     "docs/how_to/convert_published_weights.md": convert,
-    "docs/how_to/prepare_on_a_cluster.md": cluster,
+    "docs/how_to/explain_a_prediction.md": finished,
+    "docs/how_to/prepare_on_a_cluster.md": plain_hcp,
     "docs/how_to/published_material.md": published,
-    "docs/how_to/serve.md": serve,
+    "docs/how_to/read_a_report.md": finished,
+    "docs/how_to/resume_a_run.md": study,
+    "docs/how_to/run_folds_and_seeds.md": study,
+    "docs/how_to/serve.md": nothing,
     "docs/how_to/share_a_bundle.md": share,
     "docs/how_to/start_a_study.md": ds000030,
-    "docs/how_to/train_on_long_windows.md": long_windows,
-    "docs/how_to/train_on_several_gpus.md": several_gpus,
-    "docs/how_to/verify_a_bundle.md": verify,
-    "bundles/tff_fmri_prediction/docs/README.md": bundle,
-    "bundles/tff_fmri_reconstruction/docs/README.md": bundle,
+    "docs/how_to/train_on_several_gpus.md": study,
+    "docs/tutorial/demo.md": nothing,
 }
 """What each document with commands needs, by its path."""

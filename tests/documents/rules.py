@@ -61,24 +61,32 @@ class Elsewhere:
     covered_by: str
 
 
+PAPER = {"spatial_size": [8, 10, 9], "crop": "null", "trim": 0, "voxel_size": "null"}
+
 ADAPTED = (
-    Adapted("monai_tff run ", added=sets(SMALL_NETWORK)),
-    Adapted("monai_tff run (?!long.yaml)", added=sets(SMALL_WINDOW, {"autoencoder:window_length": 1})),
+    Adapted("monai_tff run ", added=sets(SMALL_NETWORK, SMALL_WINDOW, {"autoencoder:window_length": 1})),
     Adapted("monai_tff run ", added=sets(WITHOUT_DOWNLOAD), why="VGG-16 would be downloaded"),
-    Adapted("monai_tff run (?!.*tutorial)", added=WITHOUT, why="the tutorial runs them"),
-    Adapted("demo.yaml", added=("--dataset-dir", "cohort", *sets({"spatial_size": [8, 10, 9]}))),
-    # a real grid of 2 or 3 mm, in the layer that the page uses
-    Adapted("(run|check|prepare).*(hcp|ucla)", replaced={"configs/datasets/(hcp|ucla)(_paper)?.yaml": "tiny.yaml"}),
+    Adapted("monai_tff run .*paper_hcp", added=sets(PAPER)),
+    Adapted("monai_tff run (?!.*runs/tutorial)", added=WITHOUT, why="the tutorial runs them"),
+    Adapted("monai_tff run .*runs/tutorial", added=("--without", "explain"), why="the command explain comes later"),
+    Adapted("monai_tff explain ", added=("--steps", "16", "--without-label-check")),
+    Adapted("monai_tff baseline .*--parcels", replaced={"^100$": "20"}),
+    Adapted("monai_tff prepare .*configs/datasets/(?!.*my_)", added=("--layer", "tiny.yaml")),
+    Adapted("monai_tff prepare .*--scheduler local", replaced={"^16$": "1"}),
+    Adapted("monai_tff check .*--window-length", replaced={"^20$": "5"}),
+    Adapted("--cohort abide", added=("--ratios", "0.5,0,0.5"), why="four subjects"),
     Adapted("monai_tff convert ", added=("--layer", "tiny.yaml", "--window-length", "5")),
-    Adapted("monai_tff simulate ", added=("--subjects", "6", "--voxel-size", "20", "--frames", "8")),
-    Adapted("monai_tff .*--scheduler local", replaced={"16": "1"}),
+    Adapted("monai_tff simulate ", added=("--subjects", "24", "--voxel-size", "20", "--frames", "12")),
+    Adapted("monai_tff predict bundles/", replaced={"^bundles/": "shared/"}, why="nothing was downloaded"),
     Adapted("monai.bundle run training", added=options(SMALL_NETWORK, SMALL_WINDOW)),
-    Adapted("tff_fmri_reconstruction.*run training", added=("--use_perceptual", "false"), why="VGG-16"),
+    Adapted("README.*tff_fmri_reconstruction/configs/train", added=("--use_perceptual", "false"), why="VGG-16"),
 )
 
 MAKE = "what continuous integration runs itself"
 SERVER = "the server needs MONAI Label and its own environment; `make label-test` starts it and asks over HTTP"
+SHARE = "docs/how_to/share_a_bundle.md"
 BENCHMARK = "minutes of measuring"
+END_TO_END = "tests/end_to_end"
 ELSEWHERE = (
     Elsewhere(r": make (test|parity|lint|label-test|round-trip|docs)$", MAKE, ".ci/run"),
     Elsewhere(r": make (env|label-env|label-sample)$", "makes an environment", "Makefile"),
@@ -88,13 +96,21 @@ ELSEWHERE = (
     Elsewhere(r"monai_tff serve |: curl ", SERVER, "tests/apps/monailabel/test_answers.py"),
     Elsewhere(r": python benchmarks/|MALLOC_", BENCHMARK, "tests/benchmarks/test_speed.py"),
     Elsewhere(r": dask |--scheduler (slurm|tcp)|sbatch ", "several machines", "tests/data/test_cluster.py"),
-    Elsewhere(
-        r"README.md: python -m monai_tff convert", "the same as on its page", "docs/how_to/convert_published_weights.md"
-    ),
+    Elsewhere(r": head=|: srun |: torchrun ", "several processes", f"{END_TO_END}/test_processes.py"),
+    Elsewhere(r"push_to_hf_hub|huggingface_hub|download", "the hub", f"{END_TO_END}/test_hub.py"),
+    Elsewhere("run .*activation_checkpointing", "the demo again", "tests/engines/test_training_network.py"),
+    Elsewhere("run long.yaml", "four phases", f"{END_TO_END}/test_long_context.py"),
+    Elsewhere("run ucla_schizophrenia.yaml", "the same as of HCP", "docs/how_to/cohort_hcp.md"),
+    Elsewhere("resume_a_run.* run ", "a run that is killed", f"{END_TO_END}/test_kill_and_resume.py"),
+    Elsewhere("(calibrate_and|start_a_study).* run ", "the same as in the README", "README.md"),
+    Elsewhere("(tutorial|run_folds).* --folds all", "several trainings", "tests/cli/test_run_folds.py"),
+    Elsewhere("tff_fmri_reconstruction/docs", "as those of the other bundle", f"{END_TO_END}/test_stock_command.py"),
+    Elsewhere("README.md: .* convert ", "the same as on its page", "docs/how_to/convert_published_weights.md"),
     Elsewhere(r"convert (age|transformer).pth", "as for the first weights", "tests/cli/test_convert.py"),
-    Elsewhere(r": torchrun ", "several processes", "tests/end_to_end/test_processes.py"),
-    Elsewhere(r": head=|: srun ", "several machines", "tests/end_to_end/test_processes.py"),
-    Elsewhere(r"push_to_hf_hub|huggingface_hub|download", "the hub", "tests/end_to_end/test_hub.py"),
+    Elsewhere(
+        r"(README.md|tutorial/\w+.md): .* (export|verify) |predict shared/(tutorial|my_)", "as on its page", SHARE
+    ),
+    Elsewhere("export .* --version 0.2.0", "a second export", "tests/cli/test_export.py"),
 )
 
 OF_THE_SHELL = ("chmod", "python")
@@ -102,6 +118,12 @@ OF_THE_SHELL = ("chmod", "python")
 
 PYTHON = {"75, 93, 81, 20": "8, 10, 9, 5"}
 """What Python in documents gets instead: the grid of a real cohort."""
+
+TOGETHER = (
+    ("docs/tutorial/demo.md", "docs/tutorial/your_cohort.md", "docs/tutorial/believe_and_share.md"),
+    (SHARE, "docs/how_to/verify_a_bundle.md", "docs/how_to/use_a_bundle.md"),
+)
+"""Documents that are followed one after the other, in one folder."""
 
 EXIT_CODES: dict[str, int] = {}
 """Exit codes other than 0, by a pattern of the line."""

@@ -19,8 +19,16 @@ from command_lines import DOCUMENTS, ROOT, CommandLine, command_lines, snippets
 
 LINES = [line for document in DOCUMENTS for line in command_lines(document) if not rules.is_a_mention(line)]
 HERE = [line for line in LINES if rules.elsewhere(line) is None]
-RUN_HERE = [document for document in DOCUMENTS if any(line.document == document for line in HERE)]
-"""Documents some of whose lines are run here."""
+RUN_HERE = [
+    document
+    for document in DOCUMENTS
+    if any(line.document == document for line in HERE) or snippets(document, "python")
+]
+"""Documents some of whose lines, or whose Python, are run here."""
+
+TOGETHER = [[ROOT / name for name in names] for names in rules.TOGETHER]
+ORDERS = TOGETHER + [[document] for document in RUN_HERE if not any(document in order for order in TOGETHER)]
+"""Documents by the folder in which their commands are run, one after the other."""
 
 
 def run_stock(words: list[str]) -> int:
@@ -48,27 +56,23 @@ def run_line(line: CommandLine, command: Callable[..., Any], outside: Callable[[
     pytest.fail(f"{line}: tests/documents/rules.py does not say how this is run")
 
 
-@pytest.mark.parametrize("document", RUN_HERE, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("documents", ORDERS, ids=lambda documents: str(documents[0].relative_to(ROOT)))
 def test_commands_run(
-    document: Path,
+    documents: list[Path],
     command: Callable[..., Any],
     request: pytest.FixtureRequest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In the order of the document, in a folder that holds what the document speaks of."""
-    bench = material.Bench(tmp_path, document, request.getfixturevalue)
+    bench = material.Bench(tmp_path, documents[0], request.getfixturevalue)
     monkeypatch.chdir(material.prepare(bench))
-    for line in (line for line in HERE if line.document == document):
-        code, output = run_line(line, command, bench.outside)
-        assert code == rules.exit_code(line), f"{line}\n{output}"
-    for snippet in snippets(document, "python"):
-        exec(compile(rules.adapted_python(snippet), str(document), "exec"), {})
-
-
-def test_no_document_has_python_alone() -> None:
-    """The test above runs the Python of documents that have commands."""
-    assert [path for path in DOCUMENTS if snippets(path, "python") and path not in RUN_HERE] == []
+    for document in documents:
+        for line in (line for line in HERE if line.document == document):
+            code, output = run_line(line, command, bench.outside)
+            assert code == rules.exit_code(line), f"{line}\n{output}"
+        for snippet in snippets(document, "python"):
+            exec(compile(rules.adapted_python(snippet), str(document), "exec"), {})
 
 
 @pytest.mark.parametrize("rule", [*rules.ADAPTED, *rules.ELSEWHERE], ids=lambda rule: rule.pattern)
@@ -81,4 +85,5 @@ def test_lines_that_other_tests_run_name_them() -> None:
 
 
 def test_every_document_is_known() -> None:
-    assert {path.relative_to(ROOT).as_posix() for path in RUN_HERE} == set(material.MATERIAL)
+    assert {documents[0].relative_to(ROOT).as_posix() for documents in ORDERS} == set(material.MATERIAL)
+    assert all(document in RUN_HERE for order in TOGETHER for document in order)
