@@ -12,8 +12,11 @@ from itertools import pairwise
 import torch
 from captum.attr import IntegratedGradients
 
-AT_ONCE = 4
-"""Windows that pass the network together: memory grows with them, and more of them are hardly faster."""
+FRAMES_AT_ONCE = 80
+"""Frames that pass the network together: memory grows with them, and more of them are hardly faster."""
+
+CUT_AT_ONCE = 4
+"""Parts of the path that are divided before it is looked at again."""
 
 FIRST_PARTS = 8
 
@@ -66,12 +69,17 @@ def integrated_gradients(output: Output, window: torch.Tensor, baseline: torch.T
     used = len(parts)
     allowed = ENOUGH * max(abs(parts[-1].last - parts[0].first), NEGLIGIBLE)
     while used + 2 <= steps:
-        worst = sorted(parts, key=lambda part: -abs(part.error))[: min(AT_ONCE // 2, (steps - used) // 2)]
+        worst = sorted(parts, key=lambda part: -abs(part.error))[: min(CUT_AT_ONCE // 2, (steps - used) // 2)]
         if abs(worst[0].error) <= allowed and abs(sum(part.error for part in parts)) <= allowed:
             break
         parts = [part for part in parts if part not in worst] + path.cut(worst)
         used += 2 * len(worst)
     return torch.stack([part.values for part in sorted(parts, key=lambda part: part.start)]).sum(dim=0)
+
+
+def windows_at_once(frames: int) -> int:
+    """Windows of some frames that pass the network together."""
+    return max(1, FRAMES_AT_ONCE // frames)
 
 
 def divided_path(outputs_at: Callable[[Sequence[float]], list[float]], steps: int) -> tuple[list[float], list[float]]:
@@ -88,7 +96,7 @@ def divided_path(outputs_at: Callable[[Sequence[float]], list[float]], steps: in
     outputs = outputs_at(places)
     while len(places) <= steps:
         changes = [abs(after - before) for before, after in pairwise(outputs)]
-        number = min(AT_ONCE, steps + 1 - len(places))
+        number = min(CUT_AT_ONCE, steps + 1 - len(places))
         largest = sorted(range(len(changes)), key=lambda part: -changes[part])[:number]
         middles = [(places[part] + places[part + 1]) / 2 for part in largest]
         known = dict(zip([*places, *middles], [*outputs, *outputs_at(middles)], strict=True))
@@ -103,12 +111,13 @@ class _Path:
     def __init__(self, output: Output, window: torch.Tensor, baseline: torch.Tensor) -> None:
         self.output, self.window, self.baseline = output, window, baseline
         self.captum = IntegratedGradients(output)
+        self.at_once = windows_at_once(window.shape[-1])
 
     def at(self, places: Sequence[float]) -> torch.Tensor:
         return torch.stack([torch.lerp(self.baseline, self.window, place) for place in places])
 
     def outputs_at(self, places: Sequence[float]) -> list[float]:
-        groups = [places[first : first + AT_ONCE] for first in range(0, len(places), AT_ONCE)]
+        groups = [places[first : first + self.at_once] for first in range(0, len(places), self.at_once)]
         with torch.no_grad():
             return [float(value) for group in groups for value in self.output(self.at(group))]
 
@@ -131,10 +140,12 @@ class _Path:
 
     def _attributed(self, parts: Sequence[_Part]) -> list[_Part]:
         found = []
-        for first in range(0, len(parts), AT_ONCE):
-            some = parts[first : first + AT_ONCE]
+        for first in range(0, len(parts), self.at_once):
+            some = parts[first : first + self.at_once]
             starts, stops = self.at([part.start for part in some]), self.at([part.stop for part in some])
             # one node of Gauss and Legendre is the middle of a part
-            values = self.captum.attribute(stops, starts, n_steps=1, internal_batch_size=AT_ONCE).detach().sum(dim=-1)
+            values = (
+                self.captum.attribute(stops, starts, n_steps=1, internal_batch_size=self.at_once).detach().sum(dim=-1)
+            )
             found += [dataclasses.replace(part, values=map_) for part, map_ in zip(some, values, strict=True)]
         return found

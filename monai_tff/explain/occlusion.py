@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from captum.attr import FeatureAblation
 
-from monai_tff.explain.gradients import AT_ONCE, Output
+from monai_tff.explain.gradients import Output, windows_at_once
 
 
 def cubes(mask: torch.Tensor, edge: Sequence[int]) -> torch.Tensor:
@@ -49,7 +49,10 @@ def occluded_space(output: Output, window: torch.Tensor, baseline: torch.Tensor,
     features = numbers.clamp(min=0)[None, None, :, :, :, None].to(window.device)
     with torch.no_grad():
         changes = FeatureAblation(output).attribute(
-            window[None], baseline[None], feature_mask=features, perturbations_per_eval=AT_ONCE
+            window[None],
+            baseline[None],
+            feature_mask=features,
+            perturbations_per_eval=windows_at_once(window.shape[-1]),
         )
     return changes[0, 0, :, :, :, 0] * inside.to(changes)
 

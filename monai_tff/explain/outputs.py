@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from monai_tff.contract import Target
-from monai_tff.explain.gradients import Output
+from monai_tff.explain.gradients import FRAMES_AT_ONCE, Output
 
 
 def explained_in_words(target: Target, paper_head: bool) -> str:
@@ -45,4 +46,14 @@ def column_of(target: Target, predicted: int | None) -> int:
 
 def output_of(network: Any, column: int) -> Output:
     """The number that is explained, as a function of windows `[B, 2, H, W, D, T]` or of codes `[B, T, hidden]`."""
-    return lambda inputs: network(inputs)[:, column]
+    return lambda inputs: network(inputs if inputs.ndim == 3 else _codes(network, inputs))[:, column]
+
+
+def _codes(network: Any, windows: torch.Tensor) -> torch.Tensor:
+    """Codes of the frames; of many of them the activations are computed again when gradients need them, not kept."""
+    run = max(1, FRAMES_AT_ONCE // len(windows))
+    if windows.shape[-1] <= run or not torch.is_grad_enabled():
+        return network.encode_frames(windows)
+    return torch.cat(
+        [checkpoint(network.encode_frames, part, use_reentrant=False) for part in windows.split(run, dim=-1)], dim=1
+    )

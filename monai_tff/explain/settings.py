@@ -27,9 +27,9 @@ class ExplainSettings:
     subjects: int = 20
     windows_per_scan: int = 1
     steps: int = 64
-    occluded_subjects: int = 10
+    occluded_subjects: int = 6
     cube_mm: float = 36.0
-    checked_subjects: int = 4
+    checked_subjects: int = 3
     label_epochs: int | None = None
     training_scans: int = 100
 
