@@ -27,6 +27,7 @@ from typing import Any
 import yaml
 from machine import describe, in_words
 
+from monai_tff.cli.cohort import make_cohort
 from monai_tff.evidence import gather_evidence
 
 RESULTS = Path(__file__).parent / "results"
@@ -108,25 +109,26 @@ COHORTS = {
 }
 
 
-def experiment(name: str, truth: Truth) -> dict[str, Any]:
-    """The experiment of a cohort, as `run` reads it from a file."""
+def cohort(truth: Truth) -> dict[str, Any]:
+    """How a cohort and the datalists of its folds are made, as an experiment says it."""
+    return {
+        "simulate": {"voxel_size": 20.0, "frames": FRAMES, "seed": SEED, **truth.simulate},
+        "datalist": {"target": TARGET, "ratios": "0.8,0.2,0", "folds": FOLDS, "seed": SEED},
+    }
+
+
+def experiment() -> dict[str, Any]:
+    """The three phases, as `run` reads them from a file."""
     files = {
         "autoencoder": ["reconstruction/configs/train.yaml", "reconstruction/configs/train_autoencoder.yaml"],
         "transformer": ["reconstruction/configs/train.yaml"],
         "finetune": ["prediction/configs/train.yaml"],
     }
-    return {
-        "name": f"believe_{name}",
-        "cohort": {
-            "simulate": {"voxel_size": 20.0, "frames": FRAMES, "seed": SEED, **truth.simulate},
-            "datalist": {"target": TARGET, "ratios": "0.8,0.2,0", "folds": FOLDS, "seed": SEED},
-        },
-        "overrides": COMMON,
-        "phases": {
-            phase: {"config_file": [*(SHIPPED + file for file in files[phase]), *LAYERS], "overrides": dict(values)}
-            for phase, values in PHASES.items()
-        },
+    phases = {
+        phase: {"config_file": [*(SHIPPED + file for file in files[phase]), *LAYERS], "overrides": dict(values)}
+        for phase, values in PHASES.items()
     }
+    return {"name": "believe", "overrides": COMMON, "phases": phases}
 
 
 def run_cohort(work: Path, name: str, truth: Truth, jobs: int) -> dict[str, Any]:
@@ -134,11 +136,13 @@ def run_cohort(work: Path, name: str, truth: Truth, jobs: int) -> dict[str, Any]
     folder = work / name
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "experiment.yaml"
-    file.write_text(yaml.safe_dump(experiment(name, truth), sort_keys=False))
+    file.write_text(yaml.safe_dump(experiment(), sort_keys=False))
+    began = time.perf_counter()
+    made = make_cohort(cohort(truth), folder / "cohort")
     command = [sys.executable, "-m", "monai_tff", "run", str(file), "--run-dir", str(folder / "run"), "--resume"]
+    command += ["--dataset-dir", made["dataset_dir"], "--datalist", made["datalist"]]
     command += ["--folds", "all", "--jobs", str(jobs)]
     command += [part for step in WITHOUT for part in ("--without", step)]
-    began = time.perf_counter()
     with (folder / "log.txt").open("a") as log:
         ledger = {"MONAI_TFF_LEDGER": str(work / "ledger.jsonl")}
         done = subprocess.run(command, env={**os.environ, **ledger}, stdout=log, stderr=log, check=False)

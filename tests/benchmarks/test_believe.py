@@ -33,12 +33,12 @@ def believe(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 @pytest.mark.parametrize("name", ["null", "leak", "motion", "site"])
 def test_the_experiments_can_be_run(believe: ModuleType, tmp_path: Path, name: str) -> None:
     file = tmp_path / "experiment.yaml"
-    content = believe.experiment(name, believe.COHORTS[name])
-    content["cohort"]["simulate"] |= {"subjects": 12, "frames": 9}
-    file.write_text(yaml.safe_dump(content, sort_keys=False))
+    file.write_text(yaml.safe_dump(believe.experiment(), sort_keys=False))
     experiment = read_experiment(file)
     assert [phase.name for phase in experiment.phases] == ["autoencoder", "transformer", "finetune"]
-    made = make_cohort(experiment.cohort, tmp_path / "cohort")
+    plan = believe.cohort(believe.COHORTS[name])
+    plan["simulate"] |= {"subjects": 12, "frames": 9}
+    made = make_cohort(plan, tmp_path / "cohort")
     datalists = sorted((tmp_path / "cohort").glob("datalist*.json"))
     assert len(datalists) == believe.FOLDS
     phase = experiment.phases[-1]
