@@ -130,7 +130,10 @@ def _report(folder: Path) -> Path:
 @contextmanager
 def _alone() -> Iterator[None]:
     """Lets this process forget that torchrun started it together with others, which have ended."""
+    import ignite.distributed as idist
+
     taken = {name: os.environ.pop(name) for name in OF_TORCHRUN if name in os.environ}
+    idist.sync()  # it remembers the group otherwise
     try:
         yield
     finally:

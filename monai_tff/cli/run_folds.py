@@ -66,7 +66,8 @@ def check_repetition(request: RunRequest, repetition: FoldsRequest) -> None:
     if repetition.scheduler is not None:
         check_scheduler(repetition.scheduler)
     listed = request.experiment.cohort.get("datalist") or {}
-    if (listed.get("folds") or listed.get("leave_one_site_out")) and repetition.folds is None:
+    is_split = bool(listed.get("folds") or listed.get("leave_one_site_out")) and "datalist" not in request.places
+    if is_split and repetition.folds is None:
         raise ConfigError(
             f"experiment '{request.experiment.name}': its cohort is split into folds, expected to hear which; add "
             "--folds all, or --folds 1."

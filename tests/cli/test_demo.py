@@ -43,6 +43,10 @@ def test_which_folds_must_be_said(command: Callable[..., Result], tmp_path: Path
         "--folds 1.\n"
     )
     assert not (tmp_path / "run").exists()
+    # one fold is a datalist like any other, as for the process that runs a single member
+    missing = tmp_path / "datalist_fold-1.json"
+    alone = command("run", FOLDS, "--run-dir", tmp_path / "run", "--dataset-dir", tmp_path, "--datalist", missing)
+    assert f"{missing}: cannot be read" in alone.stderr
 
 
 @pytest.mark.parametrize("resume", [False, True])

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import pytest
+import torch.distributed as dist
 from typer.testing import Result
 
 from monai_tff.cli import evidence_steps
@@ -75,6 +77,22 @@ def test_a_step_that_fails_does_not_stop_the_others(
     ]
     assert os.environ["WORLD_SIZE"] == "2"
     assert "KeyError: 'x'" in capsys.readouterr().err
+
+
+def test_the_first_of_several_processes_goes_on_alone(finetune: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a run under torchrun, whose group is closed: ignite has seen it, and the variables are still there."""
+    for name, value in {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    store = dist.HashStore()
+    dist.init_process_group("gloo", store=store, rank=0, world_size=1)
+    idist.sync()
+    assert idist.backend() == "gloo"
+    dist.destroy_process_group()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    done = run_steps(finetune, ("baselines", "explain", "report"), lambda line: None)
+    assert done.failures == []
+    assert (finetune / "controls" / "shuffled_frames" / "metrics.json").is_file()
+    assert (os.environ["WORLD_SIZE"], idist.backend()) == ("2", None)
 
 
 def test_the_numbers_are_said_again(runs: Any) -> None:
