@@ -1,4 +1,4 @@
-"""Reports of real, tiny studies (two classes, a number, hostile names, folds), and a reader of pages."""
+"""Reports of real, tiny studies (two classes, a number, folds of classes with hostile names), and a reader of pages."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def studies(
     small: dict[str, Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str], Path]:
-    """The folder of an evaluated study by its kind: `sex`, `age`, `hostile` or `folds`; each is made once."""
+    """The folder of an evaluated study by its kind, made once: `sex`, `age`, or `folds` (sites with hostile names)."""
     place = tmp_path_factory.mktemp("studies")
 
     def sex() -> Path:
@@ -95,23 +95,10 @@ def studies(
     def age() -> Path:
         return _evaluated(Path(shutil.copytree(finetuned["age"], place / "age")))
 
-    def hostile() -> Path:
-        from monai_tff.data import SplitPlan, build_datalist, read_bids, write_datalist
-
-        data = Path(shutil.copytree(cohort.folder, place / "hostile_cohort"))
-        table = data / "participants.tsv"
-        text = table.read_text(encoding="utf-8")
-        for number, name in enumerate(HOSTILE, start=1):
-            text = text.replace(f"site{number}", name)
-        table.write_text(text, encoding="utf-8")
-        plan = SplitPlan(ratios=(0.5, 0.25, 0.25))
-        write_datalist(build_datalist(read_bids(data, "site"), "site", dataset_dir=data, plan=plan), data / "site.json")
-        return _trained(phases, small, data, data / "site.json", place / "hostile", 0)
-
     def folds() -> Path:
-        return _folds(cohort, phases, small, place / "folds")
+        return _folds(_hostile_cohort(cohort, place / "cohort"), phases, small, place / "folds")
 
-    makers = {"sex": sex, "age": age, "hostile": hostile, "folds": folds}
+    makers = {"sex": sex, "age": age, "folds": folds}
     return cache(lambda kind: makers[kind]())
 
 
@@ -131,25 +118,35 @@ def _trained(phases: Any, small: Any, data: Path, datalist: Path, folder: Path, 
     return _evaluated(folder)
 
 
-def _folds(cohort: SimpleNamespace, phases: Any, small: Any, folder: Path) -> Path:
+def _hostile_cohort(cohort: SimpleNamespace, folder: Path) -> Path:
+    """A copy of the cohort whose sites have names that would act, if they were taken for HTML."""
+    shutil.copytree(cohort.folder, folder)
+    table = folder / "participants.tsv"
+    text = table.read_text(encoding="utf-8")
+    for number, name in enumerate(HOSTILE, start=1):
+        text = text.replace(f"site{number}", name)
+    table.write_text(text, encoding="utf-8")
+    return folder
+
+
+def _folds(data: Path, phases: Any, small: Any, folder: Path) -> Path:
+    """Two folds that predict the site, pooled."""
     from monai_tff.bundle.folds import pool_evaluations
     from monai_tff.bundle.folds_numbers import write_numbers
     from monai_tff.bundle.study_folder import Member, StudyFolder, member_place, write_study_folder
     from monai_tff.data import SplitPlan, read_bids, write_datalist
     from monai_tff.data.building import build_datalists
 
-    plan = SplitPlan(folds=2, seed=1)
-    members = []
-    contents = build_datalists(read_bids(cohort.folder, "sex"), "sex", dataset_dir=cohort.folder, plan=plan)
+    plan, members = SplitPlan(folds=2, seed=1), []
+    contents = build_datalists(read_bids(data, "site"), "site", dataset_dir=data, plan=plan)
     for number, content in enumerate(contents, start=1):
-        datalist = cohort.folder / f"report_fold-{number}.json"
+        datalist = data / f"fold-{number}.json"
         write_datalist(content, datalist)
-        for seed in (3, 4):
-            last = member_place(folder, f"fold-{number}", seed) / "finetune"
-            _trained(phases, {**small, "max_epochs": 1}, cohort.folder, datalist, last, seed)
-            members.append(Member(f"fold-{number}", seed, last, datalist))
+        last = member_place(folder, f"fold-{number}", 3) / "finetune"
+        _trained(phases, {**small, "max_epochs": 1}, data, datalist, last, 3)
+        members.append(Member(f"fold-{number}", 3, last, datalist))
     names = ("autoencoder", "transformer", "finetune")
-    write_study_folder(folder, StudyFolder("sex", names, {"folds": 2}, 2, tuple(members)))
+    write_study_folder(folder, StudyFolder("site", names, {"folds": 2}, 2, tuple(members)))
     pool_evaluations(folder, "evaluation")
     write_numbers(folder)
     return folder

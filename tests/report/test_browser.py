@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,15 @@ FLAGS = (
     *("--disable-dev-shm-usage", "--remote-debugging-pipe"),
 )
 PATIENCE = 90  # seconds; a busy machine starts a browser slowly
+
+# The browser reads what to do from its file 3, and answers on its file 4.
+START = """
+import fcntl, os, sys
+files = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for place, file in enumerate(files, start=3):
+    os.dup2(file, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 LOOK = """(async () => {
   const root = document.documentElement, broken = [];
@@ -54,9 +64,8 @@ class Browser:
     def __init__(self, folder: Path) -> None:
         assert CHROMIUM is not None
         (read, self._commands), (self._answers, write) = os.pipe(), os.pipe()
-        # the browser reads what to do from its file 3 and answers on its file 4
-        start = f'exec "$0" "$@" 3<&{read} 4>&{write}'
-        command = ["/bin/sh", "-c", start, CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"]
+        start = [sys.executable, "-c", START, str(read), str(write)]
+        command = [*start, CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"]
         self._process = subprocess.Popen(
             command,
             pass_fds=(read, write),
@@ -138,7 +147,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-@pytest.mark.parametrize("kind", ["sex", "hostile", "folds"])
+@pytest.mark.parametrize("kind", ["sex", "folds"])
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1200, "light")])
 def test_a_browser_shows_the_report(
     browser: Browser, reports: Callable[[str], SimpleNamespace], kind: str, width: int, scheme: str

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ from monai_tff.errors import ConfigError
 from monai_tff.report import REPORT_FILE, write_report
 
 Reports = Callable[[str], SimpleNamespace]
-KINDS = ("sex", "age", "hostile", "folds")
+KINDS = ("sex", "age", "folds")
 
 
 def value_at(content: Any, keys: str) -> float | None:
@@ -144,7 +143,7 @@ def test_the_sections_come_in_their_order(reports: Reports) -> None:
 
 
 def test_names_from_files_are_texts(reports: Reports) -> None:
-    report = reports("hostile")
+    report = reports("folds")
     names = json.loads((report.folder / "evaluation" / "metrics.json").read_text())["target"]["class_names"]
     assert len(names) == 3
     assert "<script>" in "".join(names)
@@ -152,36 +151,26 @@ def test_names_from_files_are_texts(reports: Reports) -> None:
     for name in names:
         assert name in report.page.text
         assert f"true: {name}" in [row[0] for row in report.page.tables["Units by true and predicted class"]]
-    assert "<script" not in report.text
+    assert "script" not in {tag for tag, _ in report.page.elements}
     assert "onerror" not in {key for _, found in report.page.elements for key in found}
 
 
 def test_the_same_study_gives_the_same_bytes(reports: Reports, studies: Callable[[str], Path]) -> None:
-    before = reports("sex").path.read_bytes()
+    before = reports("age").path.read_bytes()
     with matplotlib.rc_context({"font.size": 31.0, "axes.facecolor": "red", "svg.fonttype": "path"}):
-        assert write_report(studies("sex")).read_bytes() == before
+        assert write_report(studies("age")).read_bytes() == before
         assert matplotlib.rcParams["font.size"] == 31.0
 
 
 def test_folds_show_each_training_and_the_pooled_numbers(reports: Reports) -> None:
     report = reports("folds")
     _, *rows = report.page.tables["Numbers by fold and seed"]
-    names = [row[0] for row in rows]
-    trainings = [f"fold-{number}, seed {seed}" for number in (1, 2) for seed in (3, 4)]
-    assert names == ["pooled", *trainings, "mean over splits", "standard deviation over splits", *names[-1:]]
-    assert names[-1] == "standard deviation over seeds"
-    assert "Spread over seeds" in report.page.tables["Score of each unit"][0]
-    assert "4 trainings over folds or seeds" in report.page.text
-
-
-def test_a_run_against_itself_differs_by_nothing(studies: Callable[[str], Path], tmp_path: Path) -> None:
-    earlier = Path(shutil.copytree(studies("sex"), tmp_path / "earlier"))
-    folder = Path(shutil.copytree(studies("sex"), tmp_path / "finetune"))
-    text = write_report(folder, against=[earlier]).read_text(encoding="utf-8")
-    evidence = json.loads((folder / "evidence.json").read_text())
-    (row,) = [row for row in evidence["comparisons"]["rows"] if row["kind"] == "earlier run"]
-    assert row["difference"]["difference"] == 0.0
-    assert str(earlier) in text
+    trainings = ["fold-1, seed 3", "fold-2, seed 3"]
+    assert [row[0] for row in rows] == ["pooled", *trainings, "mean over splits", "standard deviation over splits"]
+    head, *units = report.page.tables["Score of each unit"]
+    assert {row[head.index("Fold")] for row in units} == {"fold-1", "fold-2"}
+    assert len(units) == 24
+    assert "2 trainings over folds or seeds" in report.page.text
 
 
 def test_a_folder_without_numbers_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

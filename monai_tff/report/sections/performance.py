@@ -29,7 +29,8 @@ def _fitted(material: Material) -> list[Child]:
         if not found["fitted"]:
             content.append(element("li", f"{where}no temperature or threshold was fitted: {found['reason']}."))
             continue
-        source, losses = "calibration.json", found["cross_entropy"]
+        losses = found["cross_entropy"]
+        source = (member.folder / "calibration.json").relative_to(material.folder).as_posix()
         content.append(
             element(
                 "li",
