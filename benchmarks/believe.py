@@ -27,6 +27,7 @@ from typing import Any
 import yaml
 from machine import describe, in_words
 
+from monai_tff.baselines import run_baselines
 from monai_tff.cli.cohort import make_cohort
 from monai_tff.evidence import gather_evidence
 
@@ -36,7 +37,7 @@ LAYERS = ["monai_tff:configs/datasets/simulated.yaml", "monai_tff:configs/hardwa
 TARGET = "diagnosis"
 FOLDS = 3
 SEED = 5
-FRAMES = 24
+FRAMES = 16
 COMMON = {"spatial_size": [8, 10, 9], "hidden_size": 48, "use_tensorboard": False, "seed": SEED}
 PHASES: dict[str, dict[str, Any]] = {
     "autoencoder": {
@@ -63,7 +64,8 @@ PHASES: dict[str, dict[str, Any]] = {
         "learning_rate": 0.001,
     },
 }
-WITHOUT = ("explain", "report")
+WITHOUT = ("control", "baselines", "explain", "report")
+BASELINES = ("covariates", "only_age", "only_sex", "only_site", "only_motion", "mean_image")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,10 +146,10 @@ def run_cohort(work: Path, name: str, truth: Truth, jobs: int) -> dict[str, Any]
     command += ["--folds", "all", "--jobs", str(jobs)]
     command += [part for step in WITHOUT for part in ("--without", step)]
     with (folder / "log.txt").open("a") as log:
-        ledger = {"MONAI_TFF_LEDGER": str(work / "ledger.jsonl")}
-        done = subprocess.run(command, env={**os.environ, **ledger}, stdout=log, stderr=log, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name}: the run ended with {done.returncode}, see {folder / 'log.txt'}")
+        done = subprocess.run(command, stdout=log, stderr=log, check=False)
+        if done.returncode:
+            raise SystemExit(f"{name}: the run ended with {done.returncode}, see {log.name}")
+        run_baselines(folder / "run", BASELINES, say=lambda line: print(line, file=log))
     evidence = gather_evidence(folder / "run")
     return row_of(name, truth, evidence, json.loads(_metrics(folder).read_text()), time.perf_counter() - began)
 
@@ -206,6 +208,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(COHORTS), default=list(COHORTS))
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
+    os.environ["MONAI_TFF_LEDGER"] = str(options.work.resolve() / "ledger.jsonl")
     rows = []
     for name in options.only:
         print(f"{name}: {FOLDS} folds ...", flush=True)
