@@ -58,7 +58,7 @@ PHASES: dict[str, dict[str, Any]] = {
     },
     "finetune": {
         "window_length": 8,
-        "max_epochs": 6,
+        "max_epochs": 4,
         "windows_per_scan": 3,
         "batch_size": 8,
         "learning_rate": 0.001,
