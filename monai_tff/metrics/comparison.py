@@ -14,7 +14,7 @@ from monai_tff.contract import Target
 from monai_tff.errors import DatalistError
 from monai_tff.metrics.intervals import Interval, bootstrap_draws, is_degenerate, percentiles
 from monai_tff.metrics.units import Threshold, check_truth, in_order, value_function
-from monai_tff.metrics.values import Values
+from monai_tff.metrics.values import Values, weighted_auroc
 
 FEW_GROUPS = 10
 
@@ -88,7 +88,7 @@ def paired_difference(
         check_truth(table, target)
     tables = [in_order(table, limits) for table, limits in zip((first, second), thresholds, strict=True)]
     _check_same(tables[0][0], tables[1][0])
-    compute = partial(_differences, name, [value_function(table, target, limits) for table, limits in tables])
+    compute = partial(_differences, name, [_values_of(table, target, limits, name) for table, limits in tables])
     one, other, difference = (float(value[0]) for value in compute(np.ones((1, len(first)))).values())
     groups = [str(group) for group in tables[0][0]["group"]]
     draws = bootstrap_draws(compute, groups, samples, seed)["difference"]
@@ -146,6 +146,13 @@ def _check_same(first: pd.DataFrame, second: pd.DataFrame) -> None:
                 f"comparison: {name} of subject '{one['subject'][row]}' is {one[name][row]} in the first table and "
                 f"{other[name][row]} in the second, expected the same; evaluate both with the same datalist."
             )
+
+
+def _values_of(table: pd.DataFrame, target: Target, limits: NDArray, name: str) -> Callable[[NDArray], Values]:
+    if (target.kind, name) == ("binary", "auroc"):  # alone: the logistic fits of the others would take longer than it
+        positive, score = table["truth"].to_numpy(float) == 1, table["score"].to_numpy(float)
+        return lambda weights: {name: weighted_auroc(positive, score, weights)}
+    return value_function(table, target, limits)
 
 
 def _differences(name: str, functions: Sequence[Callable[[NDArray], Values]], weights: NDArray) -> Values:
