@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import torch
 import yaml
 from command_lines import ROOT, snippets
@@ -235,9 +237,14 @@ def study(bench: Bench) -> None:
 
 
 def finished(bench: Bench) -> None:
-    """A run, and an earlier one."""
+    """A run, an earlier one, and an atlas of two regions in the space of the scans."""
     bench.run("runs/my_study/finetune")
     bench.run("runs/earlier/finetune")
+    mask = nib.load(next(bench.fixture("cohort").folder.rglob("*_mask.nii.gz")))
+    regions = np.asanyarray(mask.dataobj).astype(np.int16)
+    regions[: regions.shape[0] // 2] *= 2
+    nib.save(nib.Nifti1Image(regions, mask.affine), bench.path("atlas.nii.gz"))
+    trees.write_table(bench.path("atlas.tsv"), ["index", "name"], [[1, "right"], [2, "left"]])
 
 
 def bundle(bench: Bench) -> Path:

@@ -69,7 +69,7 @@ ADAPTED = (
     Adapted("monai_tff run .*paper_hcp", added=sets(PAPER)),
     Adapted("monai_tff run (?!.*runs/tutorial)", added=WITHOUT, why="the tutorial runs them"),
     Adapted("monai_tff run .*runs/tutorial", added=("--without", "explain"), why="the command explain comes later"),
-    Adapted("monai_tff explain ", added=("--steps", "16", "--without-label-check")),
+    Adapted("monai_tff explain ", added=("--subjects", "2", "--steps", "16", "--without-label-check")),
     Adapted("monai_tff baseline .*--parcels", replaced={"^100$": "20"}),
     Adapted("monai_tff prepare .*configs/datasets/(?!.*my_)", added=("--layer", "tiny.yaml")),
     Adapted("monai_tff prepare .*--scheduler local", replaced={"^16$": "1"}),
