@@ -38,7 +38,7 @@ def test_sections_and_columns(kind: str, exports: Callable[[str], Any]) -> None:
 
 def test_numbers_are_those_that_the_evaluation_printed(exports: Callable[[str], Any], runs: Any) -> None:
     card = card_of(exports("sex"))
-    (printed,) = re.findall(r"^test AUROC (\S+) \[(\S+), (\S+)\]", runs.result.output, re.MULTILINE)
+    printed, *_ = re.findall(r"^test AUROC (\S+) \[(\S+), (\S+)\]", runs.result.output, re.MULTILINE)
     assert "| AUROC | {} | {} to {} |".format(*printed) in card
     warnings = json.loads((runs.finetune / "evaluation" / "metrics.json").read_text(encoding="utf-8"))["warnings"]
     assert warnings
