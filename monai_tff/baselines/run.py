@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from monai_tff.baselines.features import FittedFeatures, fit_features, transform
 from monai_tff.baselines.linear import LinearModel, fit_linear
