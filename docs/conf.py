@@ -40,8 +40,8 @@ napoleon_use_rtype = False
 napoleon_use_ivar = True
 # Each page lists its functions itself; in the tree of all pages they would cost half of the time of a build.
 toc_object_entries = False
-# What the mocked base classes of the app do not have.
-suppress_warnings = ["autodoc.mocked_object"]
+# What the mocked base classes of the app do not have; types in docstrings by names that two modules have.
+suppress_warnings = ["autodoc.mocked_object", "ref.python"]
 
 html_theme = "furo"
 html_title = f"monai_tff {version}"
