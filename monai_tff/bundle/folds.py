@@ -20,7 +20,7 @@ from monai_tff.data.label_statistics import target_statistics
 from monai_tff.errors import ConfigError
 from monai_tff.handlers.evaluation_files import (
     EvaluationSettings,
-    _plain_rows,
+    plain_rows,
     metrics_content,
     predictions_table,
     write_json,
@@ -172,7 +172,7 @@ def _write(
     """The numbers come last: they never stand beside other predictions."""
     target = settings.target
     thresholds: Any = units["threshold"].to_numpy(float)
-    baseline: Any = units["baseline"].to_numpy(float) if target.kind == "regression" else None
+    baseline = units["baseline"].to_numpy(float) if target.kind == "regression" else None
     result = evaluate_units(
         units,
         target,
@@ -189,7 +189,7 @@ def _write(
     predictions[["fold", "threshold", "seed_spread"]] = units[["fold", "threshold", "seed_spread"]]
     write_table(folder / "windows.csv", windows)
     write_table(folder / "predictions.csv", predictions)
-    write_json(folder / "predictions.json", _plain_rows(predictions))
+    write_json(folder / "predictions.json", plain_rows(predictions))
     counts = {"scans": int(units["scans"].sum()), "windows": int(units["windows"].sum())}
     write_json(folder / METRICS, {**metrics_content(result, settings, counts), **details})
 

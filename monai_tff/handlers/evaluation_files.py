@@ -81,7 +81,7 @@ def write_evaluation(
     write_table(folder / "windows.csv", windows)
     predictions = predictions_table(units, settings)
     write_table(folder / "predictions.csv", predictions)
-    write_json(folder / "predictions.json", _plain_rows(predictions))
+    write_json(folder / "predictions.json", plain_rows(predictions))
     overlap = settings.pretraining_overlap
     lines = [] if overlap is None else [f"pretraining overlap: {overlap}"]
     if result is not None:
@@ -170,7 +170,7 @@ def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
 
 
-def _plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as JSON can hold them: None for what is missing."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return [{str(name): value for name, value in row.items()} for row in rows]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from monai_tff.contract import Target
 from monai_tff.errors import DatalistError
 from monai_tff.metrics.intervals import Interval, bootstrap_draws, is_degenerate, percentiles
-from monai_tff.metrics.units import Threshold, check_truth, in_order, value_function
+from monai_tff.metrics.units import NumberOfUnits, check_truth, in_order, value_function
 from monai_tff.metrics.values import Values, weighted_auroc
 
 FEW_GROUPS = 10
@@ -59,7 +59,7 @@ def paired_difference(
     statistic: str | None = None,
     samples: int = 2000,
     seed: int = 0,
-    thresholds: tuple[Threshold, Threshold] = (0.5, 0.5),
+    thresholds: tuple[NumberOfUnits, NumberOfUnits] = (0.5, 0.5),
 ) -> PairedDifference:
     """Compares the scores of two methods on the same scoring units.
 

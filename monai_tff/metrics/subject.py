@@ -12,7 +12,7 @@ from monai_tff.contract import Target
 from monai_tff.metrics import intervals
 from monai_tff.metrics.aggregation import score_columns
 from monai_tff.metrics.intervals import Interval
-from monai_tff.metrics.units import Threshold, check_truth, in_order, value_function
+from monai_tff.metrics.units import NumberOfUnits, check_truth, in_order, value_function
 from monai_tff.metrics.values import weighted_auroc
 
 FEW_SUBJECTS = 10
@@ -44,8 +44,8 @@ def evaluate_units(
     units: pd.DataFrame,
     target: Target,
     *,
-    threshold: Threshold = 0.5,
-    baseline_value: float | None = None,
+    threshold: NumberOfUnits = 0.5,
+    baseline_value: NumberOfUnits | None = None,
     bootstrap_samples: int = 2000,
     seed: int = 0,
 ) -> SubjectResult:
@@ -65,7 +65,7 @@ def evaluate_units(
         units: table of `aggregate`.
         target: what is predicted.
         threshold: probability above which class 1 is predicted, one number or one per row of `units`.
-        baseline_value: mean of a regression target over the training subjects.
+        baseline_value: mean of a regression target over the training subjects, one number or one per row.
         bootstrap_samples: draws of the bootstrap, 0 for no intervals.
         seed: of the bootstrap.
 
@@ -76,6 +76,7 @@ def evaluate_units(
         DatalistError: without units, or for a unit whose truth is missing or no class.
     """
     check_truth(units, target)
+    baseline_value = None if baseline_value is None else in_order(units, baseline_value)[1]
     units, threshold = in_order(units, threshold)
     truth = units["truth"].to_numpy(float)
     scores = units[score_columns(target)].to_numpy(float)

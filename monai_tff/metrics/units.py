@@ -14,8 +14,8 @@ from monai_tff.errors import DatalistError
 from monai_tff.metrics.aggregation import score_columns
 from monai_tff.metrics.values import Values, binary_values, multiclass_values, regression_values
 
-Threshold = float | NDArray | Sequence[float]
-"""Probability above which class 1 is predicted: one number, or one per scoring unit (of pooled folds)."""
+NumberOfUnits = float | NDArray | Sequence[float]
+"""One number for all scoring units, or one for each (of pooled folds)."""
 
 
 def check_truth(units: pd.DataFrame, target: Target) -> None:
@@ -43,7 +43,7 @@ def check_truth(units: pd.DataFrame, target: Target) -> None:
         )
 
 
-def in_order(units: pd.DataFrame, threshold: Threshold) -> tuple[pd.DataFrame, NDArray]:
+def in_order(units: pd.DataFrame, threshold: NumberOfUnits) -> tuple[pd.DataFrame, NDArray]:
     """Sorts units by subject and session, so that no number depends on the order of rows.
 
     Args:
@@ -64,7 +64,7 @@ def in_order(units: pd.DataFrame, threshold: Threshold) -> tuple[pd.DataFrame, N
 
 
 def value_function(
-    units: pd.DataFrame, target: Target, threshold: Threshold = 0.5, baseline_value: float | None = None
+    units: pd.DataFrame, target: Target, threshold: NumberOfUnits = 0.5, baseline_value: NumberOfUnits | None = None
 ) -> partial[Values]:
     """The function of weights [draws, units] that gives the numbers of these units, see `metrics.values`.
 
@@ -72,7 +72,7 @@ def value_function(
         units: table of `aggregate`.
         target: what is predicted.
         threshold: one number or one per row.
-        baseline_value: mean of a regression target over the training subjects.
+        baseline_value: mean of a regression target over the training subjects, one number or one per row.
     """
     truth = units["truth"].to_numpy(float)
     scores = units[score_columns(target)].to_numpy(float)
@@ -81,4 +81,5 @@ def value_function(
         return partial(binary_values, truth, scores[:, 0], threshold=np.asarray(threshold), subjects=subjects)
     if target.kind == "multiclass":
         return partial(multiclass_values, truth, scores, class_names=target.class_names)
-    return partial(regression_values, truth, scores[:, 0], baseline_value=baseline_value)
+    known = None if baseline_value is None else np.asarray(baseline_value, dtype=float)
+    return partial(regression_values, truth, scores[:, 0], baseline_value=known)

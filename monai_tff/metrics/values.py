@@ -96,14 +96,16 @@ def multiclass_values(truth: NDArray, score: NDArray, weights: NDArray, class_na
     }
 
 
-def regression_values(truth: NDArray, score: NDArray, weights: NDArray, baseline_value: float | None = None) -> Values:
+def regression_values(
+    truth: NDArray, score: NDArray, weights: NDArray, baseline_value: float | NDArray | None = None
+) -> Values:
     """Numbers of a target that is a number, in its own units.
 
     Args:
         truth: [units].
         score: predicted values [units].
         weights: [draws, units].
-        baseline_value: mean of the training subjects, None to leave the baseline out.
+        baseline_value: mean of the training subjects, of all units or of each; None to leave the baseline out.
 
     Returns:
         `mae`, `mse`, `nmse` (mean of squared error over squared truth, as published), `pearson_r`, `r2` (against the
