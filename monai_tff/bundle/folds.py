@@ -20,8 +20,8 @@ from monai_tff.data.label_statistics import target_statistics
 from monai_tff.errors import ConfigError
 from monai_tff.handlers.evaluation_files import (
     EvaluationSettings,
-    plain_rows,
     metrics_content,
+    plain_rows,
     predictions_table,
     write_json,
     write_table,
