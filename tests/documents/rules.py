@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from command_lines import ROOT, CommandLine
 
-SMALL_NETWORK = {"hidden_size": 32, "max_epochs": 1, "windows_per_scan": 1, "use_tensorboard": "false"}
+SMALL_NETWORK = {"hidden_size": 32, "max_epochs": 1, "windows_per_scan": 1, "use_tensorboard": "False"}
 SMALL_WINDOW = {"window_length": 5, "batch_size": 4}
-WITHOUT_DOWNLOAD = {"autoencoder:use_perceptual": "false", "transformer:use_perceptual": "false"}
+WITHOUT_DOWNLOAD = {"autoencoder:use_perceptual": "False", "transformer:use_perceptual": "False"}
 
 
 WITHOUT = tuple(part for step in ("control", "baselines", "explain", "report") for part in ("--without", step))
@@ -79,7 +79,7 @@ ADAPTED = (
     Adapted("monai_tff simulate ", added=("--subjects", "24", "--voxel-size", "20", "--frames", "12")),
     Adapted("monai_tff predict bundles/", replaced={"^bundles/": "shared/"}, why="nothing was downloaded"),
     Adapted("monai.bundle run training", added=options(SMALL_NETWORK, SMALL_WINDOW)),
-    Adapted("README.*tff_fmri_reconstruction/configs/train", added=("--use_perceptual", "false"), why="VGG-16"),
+    Adapted("README.*tff_fmri_reconstruction/configs/train", added=("--use_perceptual", "False"), why="VGG-16"),
 )
 
 MAKE = "what continuous integration runs itself"
