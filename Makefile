@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
 LABEL_VENV := .venv-label
 LABEL_STAMP := $(LABEL_VENV)/.complete
-LINTED := monai_tff tests benchmarks
+LINTED := monai_tff tests benchmarks docs
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test parity round-trip docs label-env label-test label-sample lint clean
