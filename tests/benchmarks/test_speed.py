@@ -125,7 +125,7 @@ def test_contestants_learn_the_same(benchmark: Callable, number: int) -> None:
         gradients[name] = [parameter.grad.clone() for parameter in encoder.parameters()]
     for name in names[1:]:
         for ours, published in zip(gradients[name], gradients[contestants.PUBLISHED], strict=True):
-            torch.testing.assert_close(ours, published, rtol=1e-3, atol=1e-5 * float(published.abs().max()) + 1e-9)
+            torch.testing.assert_close(ours, published, rtol=1e-3, atol=1e-4 * float(published.abs().max()) + 1e-9)
 
 
 def test_bytes_that_a_step_has_to_move(benchmark: Callable) -> None:

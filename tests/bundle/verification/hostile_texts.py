@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ text_cases(
         "yaml_of_a_hundred_thousand_levels": lambda text, c: text + "extra: " + "[" * 100_000 + "]" * 100_000 + "\n",
         "yaml_second_document": lambda text, c: text + f"---\nprepare_batch: {{_target_: os.remove, path: {c.path}}}\n",
         "yaml_number_of_ten_thousand_digits": lambda text, c: text.replace("trim: 0", "trim: " + "9" * 10_000),
-        "yaml_infinite_number": lambda text, c: text.replace("threshold: 0.5", "threshold: .inf"),
-        "yaml_no_number": lambda text, c: text.replace("threshold: 0.5", "threshold: .nan"),
+        "yaml_infinite_number": lambda text, c: re.sub(r"threshold: \S+", "threshold: .inf", text),
+        "yaml_no_number": lambda text, c: re.sub(r"threshold: \S+", "threshold: .nan", text),
         "yaml_binary": lambda text, c: text + "extra: !!binary aGVsbG8=\n",
         "yaml_key_that_is_a_list": lambda text, c: text + "? [a, b]\n: 1\n",
         "yaml_key_that_is_a_number": lambda text, c: text + "7: 1\n",
