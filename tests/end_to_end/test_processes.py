@@ -179,7 +179,7 @@ def test_an_experiment_gives_what_one_process_gives(
     assert output.count("calibration on 7 validation units") == 1
     assert output.count("phase 2 of 4: autoencoder") == 1
     assert output.count("initial weights: random") == 2
-    assert output.count("test AUROC") == 1
+    assert output.count("test AUROC") == 2  # by the first process alone: after the evaluation, and as the last line
     assert "Warning" not in output
     assert "error" not in output.lower()
 
