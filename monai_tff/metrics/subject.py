@@ -87,8 +87,7 @@ def evaluate_units(
     if bootstrap_samples > 0:
         drawn = intervals.bootstrap_intervals(compute, units["group"].tolist(), bootstrap_samples, seed)
         limits = _finish(drawn, values, units, target, scores)
-    warnings = [*_few_subjects(units, target), *_undefined(found, truth, target)]
-    warnings += _without_interval(values, drawn, limits)
+    warnings = _few_subjects(units, target) + _undefined(found, truth, target) + _without_interval(values, drawn, limits)
     subjects, groups = units["subject"].nunique(), units["group"].astype(str).nunique()
     return SubjectResult(values, limits, warnings, len(units), subjects, groups)
 
