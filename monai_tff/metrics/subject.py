@@ -79,15 +79,15 @@ def evaluate_units(
     baseline_value = None if baseline_value is None else in_order(units, baseline_value)[1]
     units, threshold = in_order(units, threshold)
     truth = units["truth"].to_numpy(float)
-    scores = units[score_columns(target)].to_numpy(float)
     compute = value_function(units, target, threshold, baseline_value)
     found = {name: float(value[0]) for name, value in compute(np.ones((1, len(units)))).items()}
     values = {name: value if np.isfinite(value) else np.nan for name, value in found.items()}
     drawn, limits = {}, {}
     if bootstrap_samples > 0:
         drawn = intervals.bootstrap_intervals(compute, units["group"].tolist(), bootstrap_samples, seed)
-        limits = _finish(drawn, values, units, target, scores)
-    warnings = _few_subjects(units, target) + _undefined(found, truth, target) + _without_interval(values, drawn, limits)
+        limits = _finish(drawn, values, units, target, units[score_columns(target)].to_numpy(float))
+    known = _few_subjects(units, target) + _undefined(found, truth, target)
+    warnings = known + _without_interval(values, drawn, limits)
     subjects, groups = units["subject"].nunique(), units["group"].astype(str).nunique()
     return SubjectResult(values, limits, warnings, len(units), subjects, groups)
 
