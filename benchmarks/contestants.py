@@ -113,7 +113,7 @@ class Contestant:
         self.optimizer.zero_grad(set_to_none=True)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.bfloat16):
             output = self.network(image)
-        output = output.float()
+        output = output.to(image.dtype)
         yield
         loss = self.loss(output, image if self.labels is None else self.labels)
         yield
