@@ -31,6 +31,10 @@ BUNDLES = Path(__file__).parents[2] / "bundles"
 PREDICTION, RECONSTRUCTION = (BUNDLES / f"tff_fmri_{name}" / "configs" for name in ("prediction", "reconstruction"))
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 EXACT = {"dropout": 0.0, "transformer_dropout": 0.0, "gradient_clip": 0.5}
+SMALL_STEPS = {"learning_rate": 2e-5}
+"""Adam's first steps are as long where the gradient is nothing but rounding: on some processors the losses of two runs
+drift apart by 4e-4 at the recipe's rate."""
+
 LEFT_OUT = tuple(word for step in ("control", "baselines", "explain", "report") for word in ("--without", step))
 """Steps that the first process does alone."""
 
@@ -140,8 +144,8 @@ def write_experiment(path: Path, settings: dict[str, Any], vgg16: Path, site: Pa
             # 12 windows in batches of 11: the last one has one window; 7 windows of validation are one batch
             {**reconstruction, "window_length": 1, "batch_size": 11, "max_validation_windows": 1},
         ),
-        "transformer": (RECONSTRUCTION, [], reconstruction),
-        "finetune": (PREDICTION, [], {}),
+        "transformer": (RECONSTRUCTION, [], {**reconstruction, **SMALL_STEPS}),
+        "finetune": (PREDICTION, [], SMALL_STEPS),
     }
     entries = {
         name: {"config_file": [str(folder / file) for file in ("train.yaml", *layers)], "overrides": overrides}
@@ -162,18 +166,16 @@ def test_an_experiment_gives_what_one_process_gives(
     code, output = run_together("-m", "monai_tff", "run", experiment, "--run-dir", two, *LEFT_OUT, folder=tmp_path)
     assert code == 0, output
 
-    # Adam's first steps have the sign of the gradient, also where it is but rounding: on some processors the last two
-    # phases drift apart by up to 4e-4; tests/losses and tests/handlers compare single steps
-    for phase, tolerance in {"sites": 2e-5, "autoencoder": 2e-5, "transformer": 1e-3, "finetune": 1e-3}.items():
+    for phase in ("sites", "autoencoder", "transformer", "finetune"):
         assert table(two / phase).keys() == table(one / phase).keys()
-        assert losses(two / phase) == pytest.approx(losses(one / phase), rel=tolerance)
+        assert losses(two / phase) == pytest.approx(losses(one / phase), rel=2e-5)
         assert (two / phase / "finished").is_file()
         # of the first process alone: training and validation
         assert len(list((two / phase / "tensorboard").iterdir())) == 2
     run_workflow([str(two / "finetune" / "configs" / "evaluate.yaml")], "eval", {"output_dir": str(tmp_path / "alone")})
     assert_same_evaluation(two / "finetune" / "evaluation", tmp_path / "alone")
     first, second = (json.loads((run / "finetune" / "calibration.json").read_text()) for run in (one, two))
-    assert second["cross_entropy"] == pytest.approx(first["cross_entropy"], rel=1e-3)
+    assert second["cross_entropy"] == pytest.approx(first["cross_entropy"], rel=2e-5)
     weights = two / "finetune" / "models" / "model.pt"
     assert calibration_of(weights) == (second["temperature"], second["threshold"]) != (1.0, 0.5)
     assert output.count("calibration on 7 validation units") == 1
