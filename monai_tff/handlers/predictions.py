@@ -30,18 +30,8 @@ class PredictionsWriter:
     Args:
         output_dir: folder of the files.
         target: what is predicted.
-        split: section of the datalist, for the files and the closing lines.
-        threshold: probability above which class 1 is named.
-        flat: average over all windows at once (the paper's recipe).
-        baseline_value: mean of a regression target over the training subjects, to compare with.
-        bootstrap_samples: draws of the group bootstrap behind the intervals, 0 for no intervals.
-        seed: of the bootstrap.
-        pretraining_overlap: what is known of it, `none`, `none (by content)` or `unknown`, to be said with the metrics;
-            None says nothing.
-        test_set: hash of the test set, where it is one: the ledger counts its uses, see `EvaluationSettings`.
-        kind: `model` or `control`.
-        model: `monai_tff.networks.weights_digest` of the weights.
         details: further entries of `metrics.json`, which JSON can hold.
+        **settings: the other attributes of `EvaluationSettings`, such as `split` and `threshold`.
     """
 
     def __init__(
@@ -49,32 +39,11 @@ class PredictionsWriter:
         output_dir: str | os.PathLike[str],
         target: Target,
         *,
-        split: str = "test",
-        threshold: float = 0.5,
-        flat: bool = False,
-        baseline_value: float | None = None,
-        bootstrap_samples: int = 2000,
-        seed: int = 0,
-        pretraining_overlap: str | None = None,
-        test_set: str | None = None,
-        kind: str = "model",
-        model: str | None = None,
         details: Mapping[str, Any] | None = None,
+        **settings: Any,
     ) -> None:
         self.output_dir = Path(output_dir)
-        self.settings = EvaluationSettings(
-            target=target,
-            split=split,
-            threshold=threshold,
-            flat=flat,
-            baseline_value=baseline_value,
-            bootstrap_samples=bootstrap_samples,
-            seed=seed,
-            pretraining_overlap=pretraining_overlap,
-            test_set=test_set,
-            kind=kind,
-            model=model,
-        )
+        self.settings = EvaluationSettings(target, **settings)
         self.details = details
         self._rows = WindowRows(target)
 
