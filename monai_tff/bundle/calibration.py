@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from monai_tff.bundle import layout
 from monai_tff.bundle.caller import calling_parser
 from monai_tff.bundle.experiment import quiet_workflow, run_workflow
@@ -23,8 +21,7 @@ from monai_tff.contract import InputContract, Target
 from monai_tff.data.datalist import load_datalist
 from monai_tff.handlers.checkpoint_files import write_checkpoint
 from monai_tff.handlers.evaluation_files import write_json
-from monai_tff.handlers.window_rows import RECORD_COLUMNS
-from monai_tff.metrics import score_columns
+from monai_tff.handlers.window_rows import read_windows
 from monai_tff.metrics.calibration import Calibration, fit_calibration
 from monai_tff.networks import read_checkpoint
 
@@ -134,11 +131,7 @@ def _contract_of(weights: Path) -> InputContract:
 
 
 def _fit(windows: Path, run: _Run) -> Calibration:
-    numbers = ["window", "truth", *score_columns(run.target)]
-    missing = {name: [""] for name in numbers}  # only there: a subject may be called NA
-    texts = dict.fromkeys(RECORD_COLUMNS, str)
-    table = pd.read_csv(windows, dtype=texts, keep_default_na=False, na_values=missing)
-    found = fit_calibration(table, run.target, flat=run.flat)
+    found = fit_calibration(read_windows(windows, run.target), run.target, flat=run.flat)
     return dataclasses.replace(found, threshold=min(max(found.threshold, FINEST), 1 - FINEST))
 
 

@@ -17,7 +17,6 @@ from monai_tff.bundle.study_folder import Member, StudyFolder, read_study_folder
 from monai_tff.bundle.written_result import METRICS, read_metrics, target_of_metrics
 from monai_tff.contract import Target
 from monai_tff.data.label_statistics import target_statistics
-from monai_tff.errors import ConfigError
 from monai_tff.handlers.evaluation_files import (
     EvaluationSettings,
     metrics_content,
@@ -26,7 +25,7 @@ from monai_tff.handlers.evaluation_files import (
     write_json,
     write_table,
 )
-from monai_tff.handlers.window_rows import RECORD_COLUMNS
+from monai_tff.handlers.window_rows import read_windows
 from monai_tff.metrics import aggregate, evaluate_units, predicted_classes, score_columns
 
 BASELINES = "baselines/"
@@ -71,7 +70,7 @@ def pool_evaluations(folder: str | Path, part: str) -> Path:
     members = _first_seeds(study.members) if part.startswith(BASELINES) else list(study.members)
     metrics = [read_metrics(member.folder / part) for member in members]
     target = target_of_metrics(metrics[0])
-    windows = [_read_windows(member.folder / part / "windows.csv", target) for member in members]
+    windows = [read_windows(member.folder / part / "windows.csv", target) for member in members]
     units = _pooled_units(members, metrics, windows, target)
     settings = EvaluationSettings(
         target=target,
@@ -94,22 +93,6 @@ def _first_seeds(members: Sequence[Member]) -> list[Member]:
     for member in members:
         first.setdefault(member.split, member)
     return list(first.values())
-
-
-def _read_windows(path: Path, target: Target) -> pd.DataFrame:
-    numbers = ["window", "truth", *score_columns(target)]
-    try:
-        return pd.read_csv(
-            path,
-            dtype=dict.fromkeys(RECORD_COLUMNS, str),
-            keep_default_na=False,  # a subject may be called NA
-            na_values={name: [""] for name in numbers},
-        )
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error}), expected the windows of an evaluation; start the run again with "
-            "--resume."
-        ) from error
 
 
 def _all_windows(members: Sequence[Member], windows: Sequence[pd.DataFrame]) -> pd.DataFrame:

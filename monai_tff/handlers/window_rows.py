@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import ignite.distributed as idist
@@ -13,6 +14,7 @@ from ignite.engine import Engine
 from monai.utils import CommonKeys
 
 from monai_tff.contract import Target
+from monai_tff.errors import ConfigError
 from monai_tff.metrics import score_columns
 
 RECORD_COLUMNS = ("subject", "session", "run", "group", "scan")
@@ -74,6 +76,33 @@ class WindowRows:
         rows = [row for own in everyone for row in own] if idist.get_world_size() > 1 else self._rows
         table = pd.DataFrame(rows, columns=self.columns).drop_duplicates(["scan", "window"])
         return table.sort_values(["subject", "session", "run", "scan", "window"], ignore_index=True)
+
+
+def read_windows(path: Path, target: Target) -> pd.DataFrame:
+    """Reads `windows.csv` of an evaluation.
+
+    Args:
+        path: the file.
+        target: that it was evaluated on.
+
+    Returns:
+        The table of `WindowRows.gather`; a subject `007` or `NA` stays a text.
+
+    Raises:
+        ConfigError: for a file that is missing or damaged.
+    """
+    numbers = ["window", "truth", *score_columns(target)]
+    try:
+        return pd.read_csv(
+            path,
+            dtype=dict.fromkeys(RECORD_COLUMNS, str),
+            keep_default_na=False,
+            na_values={name: [""] for name in numbers},
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error}), expected the windows of an evaluation; evaluate again."
+        ) from error
 
 
 def _only(batch: Mapping[str, Any], name: str) -> Any:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from ignite.engine import Engine
 
 from monai_tff.contract import Target
 from monai_tff.data.scan import CompactScan
-from monai_tff.handlers.window_rows import WindowRows
+from monai_tff.errors import ConfigError
+from monai_tff.handlers.window_rows import RECORD_COLUMNS, WindowRows, read_windows
 from monai_tff.inferers.temporal import TemporalInferer
 
 SEX = Target("sex", "binary", ("F", "M"))
@@ -89,3 +92,14 @@ def test_several_scans_in_a_batch() -> None:
     engine.state = SimpleNamespace(batch={"scan": ["a", "b"]}, output=engine.state.output)
     with pytest.raises(ValueError, match="one whole scan, found 2"):
         WindowRows(SEX).add(engine)
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
+    row = {"subject": "NA", "session": "007", "run": "", "group": "1e3", "scan": "a.nii", "window": 3, "truth": None}
+    pd.DataFrame([{**row, "score": 0.25}]).to_csv(tmp_path / "windows.csv", index=False)
+    table = read_windows(tmp_path / "windows.csv", SEX)
+    assert table[list(RECORD_COLUMNS)].iloc[0].tolist() == ["NA", "007", "", "1e3", "a.nii"]
+    assert table["truth"].isna().all()
+    assert table[["window", "score"]].iloc[0].tolist() == [3, 0.25]
+    with pytest.raises(ConfigError, match=r"absent/windows\.csv: cannot be read .*, expected the windows"):
+        read_windows(tmp_path / "absent" / "windows.csv", SEX)
