@@ -172,10 +172,13 @@ def _seed(run: Path) -> int:
 
 
 def _check_evaluated(folder: Path) -> None:
-    if not (folder / EVALUATION / "metrics.json").is_file():
+    metrics = Path(EVALUATION) / "metrics.json"
+    if not (folder / metrics).is_file():
+        inside = sorted(path.parents[1].name for path in folder.glob(f"*/{metrics}"))
+        way_out = f"name its phase ({', '.join(inside)})" if inside else "evaluate it first"
         raise ConfigError(
-            f"{folder}: there is no {EVALUATION}/metrics.json, expected a run folder of phase 3 or a folder of folds "
-            "whose test subjects have labels and were evaluated; evaluate it first."
+            f"{folder}: there is no {metrics}, expected a run folder of phase 3 or a folder of folds whose test "
+            f"subjects have labels and were evaluated; {way_out}."
         )
 
 

@@ -96,7 +96,7 @@ def label_randomised_weights(
     run_workflow(
         [str(run.folder / "configs" / "train.yaml")],
         "train",
-        {**places, "max_epochs": epochs, "use_tensorboard": False},
+        {**places, "max_epochs": epochs, "use_tensorboard": False, "calibrate": False},
     )
     (training / "models" / "model.pt").replace(weights)
     shutil.rmtree(training)  # optimiser, lineage: nobody continues this training

@@ -77,6 +77,8 @@ def test_texts_stay_texts_and_numbers_exact(tmp_path):
 def test_what_is_missing_or_damaged_is_named(run, tmp_path):
     with pytest.raises(ConfigError, match=r"there is no evaluation/metrics.json, expected a run folder of phase 3"):
         read_study(tmp_path)
+    with pytest.raises(ConfigError, match=rf"were evaluated; name its phase \({run.name}\)\.$"):
+        read_study(run.parent)
     table = run / "evaluation" / "predictions.csv"
     content = table.read_text()
     table.write_text(content.replace(content.splitlines()[1].split(",")[0] + ",", "stranger,", 1))
