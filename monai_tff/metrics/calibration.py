@@ -18,7 +18,7 @@ from monai_tff.metrics.units import check_truth
 from monai_tff.metrics.values import log_losses
 
 BOUNDS = (0.05, 20.0)
-"""A temperature beyond these is not believed: the scores then separate the classes, or do not follow them at all."""
+"""A temperature beyond these is not believed: the scores then all but separate the classes, or do not follow them."""
 
 LEAST_UNITS = 10
 GRID = 21
@@ -53,9 +53,9 @@ def fit_calibration(windows: pd.DataFrame, target: Target, flat: bool = False) -
 
     The temperature T minimises the cross-entropy of the scoring units. As in `OutputsToScores` it divides the logits
     of each window, before windows are averaged to units. It is sought between 0.05 and 20; where it would be one of
-    these, where a class is absent or where there are fewer than 10 units it stays 1. The threshold has the highest
-    balanced accuracy on the calibrated units, among the midpoints between neighbouring scores; of several the one
-    closest to 0.5. Nothing is fitted for a regression.
+    these, where every window is right (the best temperature is then 0), where a class is absent or where there are
+    fewer than 10 units it stays 1. The threshold has the highest balanced accuracy on the calibrated units, among the
+    midpoints between neighbouring scores; of several the one closest to 0.5. Nothing is fitted for a regression.
 
     Args:
         windows: table of windows as for `aggregate`, with probabilities at temperature 1.
@@ -86,7 +86,7 @@ def fit_calibration(windows: pd.DataFrame, target: Target, flat: bool = False) -
     def cross_entropy(log_temperature: float) -> float:
         return float(log_losses(truth, scores_at(np.exp(log_temperature))).mean())
 
-    temperature, warnings = 1.0, _obstacles(truth, target)
+    temperature, warnings = 1.0, _obstacles(truth, target) or _all_right(table, target)
     if not warnings:
         temperature, warnings = _temperature(cross_entropy)
     scores, threshold = scores_at(temperature), 0.5
@@ -136,6 +136,20 @@ def _obstacles(truth: NDArray, target: Target) -> list[str]:
     return []
 
 
+def _all_right(table: pd.DataFrame, target: Target) -> list[str]:
+    """Says so where the cross-entropy goes to 0 with the temperature: its minimum is no estimate then.
+
+    Clipped float32 probabilities hide the bound: the smallest cross-entropy may seem to lie well above it.
+    """
+    scores, truth = table[score_columns(target)].to_numpy(), table["truth"].to_numpy(int)
+    if target.kind == "binary":
+        scores = np.hstack([1 - scores, scores])
+    others = np.where(np.arange(scores.shape[1]) == truth[:, None], -np.inf, scores).max(axis=1)
+    if not (scores[np.arange(len(truth)), truth] > others).all():
+        return []
+    return ["temperature 1, not fitted: the scores of all validation windows are on the side of their class."]
+
+
 def _temperature(cross_entropy: Callable[[float], float]) -> tuple[float, list[str]]:
     """The best temperature; a grid first, since the averages over windows may have several minima."""
     grid = np.linspace(np.log(BOUNDS[0]), np.log(BOUNDS[1]), GRID)
@@ -143,7 +157,7 @@ def _temperature(cross_entropy: Callable[[float], float]) -> tuple[float, list[s
     around = grid[max(best - 1, 0)], grid[min(best + 1, GRID - 1)]
     found = minimize_scalar(cross_entropy, bounds=around, method="bounded", options={"xatol": 1e-6})
     log_temperature = float(found.x)
-    for bound, reason in zip(BOUNDS, ("separate the classes", "do not follow the classes"), strict=True):
+    for bound, reason in zip(BOUNDS, ("all but separate the classes", "do not follow the classes"), strict=True):
         if abs(log_temperature - np.log(bound)) < 1e-3:
             return 1.0, [f"temperature 1, not fitted: the best is at the bound {bound:g}, the scores {reason}."]
     if cross_entropy(log_temperature) > cross_entropy(0.0):

@@ -153,20 +153,37 @@ def test_the_threshold_of_a_few_units(negatives, positives, expected):
     ]
 
 
-@pytest.mark.parametrize(
-    ("sign", "sentence"),
-    [
-        (1, "temperature 1, not fitted: the best is at the bound 0.05, the scores separate the classes."),
-        (-1, "temperature 1, not fitted: the best is at the bound 20, the scores do not follow the classes."),
-    ],
-)
-def test_a_temperature_at_its_bound_is_not_believed(sign, sentence):
+ALL_RIGHT = "temperature 1, not fitted: the scores of all validation windows are on the side of their class."
+ALMOST = "temperature 1, not fitted: the best is at the bound 0.05, the scores all but separate the classes."
+OPPOSED = "temperature 1, not fitted: the best is at the bound 20, the scores do not follow the classes."
+
+
+@pytest.mark.parametrize(("near", "far", "sentence"), [(1, 1, ALL_RIGHT), (-0.001, 1, ALMOST), (-1, -1, OPPOSED)])
+def test_a_temperature_at_its_bound_is_not_believed(near, far, sentence):
     truth = np.arange(24) % 2
-    logits = sign * (truth - 0.5) + np.linspace(-0.01, 0.01, 24)
-    found = fit_calibration(windows_of(truth, expit(logits)[:, None]), SEX)
+    logits = np.array([near, *[far] * 7]) * 0.5 * (2 * truth[:, None] - 1) + np.linspace(-1e-5, 1e-5, 24)[:, None]
+    found = fit_calibration(windows_of(truth, expit(logits)), SEX)
     assert found.temperature == 1.0
     assert found.warnings == [sentence]
     assert found.cross_entropy_after == found.cross_entropy_before
+
+
+@pytest.mark.parametrize("spread", [0.5, 3.0, 9.0])
+def test_no_temperature_is_fitted_where_every_window_is_right(spread):
+    generator = np.random.default_rng(4)
+    truth = np.arange(20) % 2
+    margins = 0.2 + spread * generator.random((20, 3))
+    found = fit_calibration(windows_of(truth, expit((2 * truth[:, None] - 1) * margins).astype(np.float32)), SEX)
+    assert (found.temperature, found.warnings) == (1.0, [ALL_RIGHT])
+
+
+def test_no_temperature_is_fitted_where_every_window_of_several_classes_is_right():
+    truth = np.arange(18) % 3
+    right = np.full((18, 2, 3), 0.3) + 0.1 * (np.arange(3) == truth[:, None, None])
+    assert fit_calibration(windows_of(truth, right), SITE).warnings == [ALL_RIGHT]
+    one_wrong = right.copy()
+    one_wrong[3, 1] = one_wrong[3, 1, ::-1]
+    assert ALL_RIGHT not in fit_calibration(windows_of(truth, one_wrong), SITE).warnings
 
 
 def test_one_class_only():

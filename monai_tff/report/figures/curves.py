@@ -46,7 +46,7 @@ def learning_chart(
                     label=text if position == 0 else None,
                 )
         axes.set(xlabel="epoch", ylabel=label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(loc="best")
 
     named = " and ".join(text for _, _, text in lines)
