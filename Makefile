@@ -42,16 +42,18 @@ round-trip: $(STAMP) ## Predict with exported bundles in a new environment that 
 docs: $(STAMP) ## Build the documentation site in docs/_build; a warning is an error
 	@$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -j auto -b html docs docs/_build
 
-label-env: $(LABEL_STAMP) ## Make .venv-label: the same versions, MONAI Label, and the project in it
+label-env: $(LABEL_STAMP) ## Make .venv-label: MONAI Label over the packages of .venv
 
+# A path file shows it the packages of .venv, so that both run the same versions and none is installed twice.
 # MONAI Label imports pydicom_seg, which does not run with the pydicom of now, and calls it for DICOM only: an empty
 # module is in its place. See the head of constraints-label.txt.
-$(LABEL_STAMP): setup.cfg pyproject.toml constraints.txt constraints-label.txt
-	$(PYTHON) -m venv $(LABEL_VENV)
-	$(LABEL_VENV)/bin/python -m pip install --quiet "$$(grep '^torch==' constraints.txt)" -c constraints.txt
-	$(LABEL_VENV)/bin/python -m pip install --quiet -e '.[test]' -c constraints.txt
+PRINT_SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+$(LABEL_STAMP): $(STAMP) constraints-label.txt
+	$(PYTHON) -m venv --clear $(LABEL_VENV)
+	@echo "import site; site.addsitedir('$$($(BIN)/python $(PRINT_SITE_PACKAGES))')" > \
+	    "$$($(LABEL_VENV)/bin/python $(PRINT_SITE_PACKAGES))/packages_of_venv.pth"
 	$(LABEL_VENV)/bin/python -m pip install --quiet --no-deps -r constraints-label.txt
-	@$(LABEL_VENV)/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/pydicom_seg.py", "w").close()'
+	@touch "$$($(LABEL_VENV)/bin/python $(PRINT_SITE_PACKAGES))/pydicom_seg.py"
 	@touch $@
 
 label-test: $(LABEL_STAMP) ## Run the tests of the server, with MONAI Label and over HTTP, and check their coverage
