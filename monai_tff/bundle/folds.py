@@ -37,6 +37,9 @@ OVERLAPPING = (
 )
 KEYS = ["subject", "session"]
 
+FOLDS_JOINED_BY = ";"
+"""Between the names of the folds that scored a unit, of which repeated folds have several."""
+
 
 def pool_evaluations(folder: str | Path, part: str) -> Path:
     """Evaluates the test sections of all folds as one, and writes the files of an evaluation.
@@ -119,7 +122,7 @@ def _pooled_units(
     grouped = scored.groupby(KEYS)
     units = grouped[[*columns, "spread", "threshold", "baseline"]].mean()
     units["group"], units["truth"] = grouped["group"].first(), grouped["truth"].first()
-    units["fold"] = grouped["fold"].agg(lambda names: ";".join(dict.fromkeys(names)))
+    units["fold"] = grouped["fold"].agg(lambda names: FOLDS_JOINED_BY.join(dict.fromkeys(names)))
     units["seed_spread"] = _seed_spread(scored, units, columns)
     counts = _counts(together, KEYS if changes else KEYS[:1])
     units = units.reset_index().merge(counts, on=KEYS if changes else KEYS[:1], validate="many_to_one")

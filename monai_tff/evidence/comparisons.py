@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from monai_tff.data.strata import UNKNOWN_SITE
 from monai_tff.errors import UserError
 from monai_tff.evidence.numbers import NAMES, is_repeated, main_statistic, metric_units
 from monai_tff.evidence.study import Study, read_study
@@ -141,9 +142,11 @@ def permute(study: Study, samples: int = 2000, seed: int = 0) -> Permutations:
 
     def test(units: pd.DataFrame) -> PermutationResult:
         table = metric_units(units)
-        strata = table[columns].agg(" / ".join, axis=1) if columns else None
+        strata = table[columns].fillna(UNKNOWN_SITE).agg(" / ".join, axis=1) if columns else None
         found = permutation_test(table, study.target, strata, samples, seed)
         within = f" The strata are those of {' and '.join(columns)}." if columns else ""
+        if columns and table[columns].isna().any(axis=None):
+            within += " Units of unknown site are a stratum of their own."
         return dataclasses.replace(found, exchangeable=found.exchangeable + within)
 
     baselines = {name: test(evaluation.units) for name, evaluation in study.baselines.items()}
@@ -153,14 +156,15 @@ def permute(study: Study, samples: int = 2000, seed: int = 0) -> Permutations:
 def strata_columns(units: pd.DataFrame, target_name: str) -> list[str]:
     """What labels are exchanged within: the site where it is known and not the target, and the fold.
 
-    The fold is left out where repeated folds score a group in several.
+    A few units of unknown site are no reason to exchange the labels of the others between sites. The fold is left out
+    where repeated folds score a group in several.
 
     Args:
         units: of the model.
         target_name: of the study.
     """
     columns = []
-    if target_name != "site" and units["site"].notna().all() and units["site"].nunique() > 1:
+    if target_name.casefold() != "site" and units["site"].nunique() > 1:
         columns.append("site")
     if units["fold"].nunique() > 1 and not is_repeated(units):
         columns.append("fold")

@@ -30,7 +30,8 @@ class Following:
             the share of the variance of the score's ranks that lies between them (Kruskal and Wallis' H over n - 1).
         units: that the covariate is known of.
         value: overall.
-        interval: 95 % of a group bootstrap, for rho only: a share cannot be negative, and its draws lie above it.
+        interval: 95 % of a group bootstrap, for rho only: a share, or a mean of sizes over several classes, cannot be
+            negative, and its draws lie above it.
         p: permutation p, two-sided; None where it cannot be told.
         within: the same number within the classes of the target; for a number the partial one, given the target.
         within_interval: of `within`.
@@ -70,10 +71,11 @@ def follow(units: pd.DataFrame, target: Target, covariate: str, samples: int = 2
         limits: Interval | None = None
         if is_rho:
             value, p = _rho_test(scores, values, ranked, rows)
-            compute = partial(_rhos, scores=scores, values=values, ranked=ranked)
-            limits = bootstrap_intervals(compute, known["group"].tolist(), samples, seed)["rho"]
         else:
             value, p = _share_test(scores, values, ranked, rows)
+        if is_rho and len(scores) == 1:
+            compute = partial(_rhos, scores=scores, values=values, ranked=ranked)
+            limits = bootstrap_intervals(compute, known["group"].tolist(), samples, seed)["rho"]
         found.append((value, limits if limits is not None and np.isfinite(limits).all() else None, p))
     return Following(covariate, RHO if is_rho else SHARE, len(known), *found[0], *found[1])
 

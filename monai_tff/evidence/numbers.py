@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from monai_tff.bundle.folds import FOLDS_JOINED_BY
 from monai_tff.contract import Target
 
 SAMPLES = 2000
@@ -53,8 +54,13 @@ def metric_units(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def is_repeated(units: pd.DataFrame) -> bool:
-    """Whether units of one group were scored in several folds."""
-    return bool((units.groupby("group")["fold"].nunique() > 1).any())
+    """Whether units of one group were scored in several folds.
+
+    Args:
+        units: of an `Evaluation`; the `fold` of a unit that several folds scored has the names of all.
+    """
+    several = units["fold"].str.contains(FOLDS_JOINED_BY, regex=False).any()
+    return bool(several or (units.groupby("group")["fold"].nunique() > 1).any())
 
 
 def plain(value: Any) -> Any:

@@ -23,7 +23,7 @@ SINGLE = "single"
 
 TEXTS = ("subject", "session", "group", "scan", "run", "predicted", "fold")
 KEYS = ("fold", "subject", "session")
-"""What names a scoring unit; with repeated folds a subject is scored once in each repeat."""
+"""What names a scoring unit."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,6 +15,9 @@ from monai_tff.metrics import score_columns
 from monai_tff.metrics.intervals import Interval, bootstrap_draws, percentiles
 from monai_tff.metrics.values import Values, weighted_auroc
 
+ROUNDING = 1e-12
+"""Deviations from a mean that are this small a share of the values are none."""
+
 
 @dataclasses.dataclass(frozen=True)
 class WithinStrata:
@@ -144,9 +147,12 @@ def _correlation(truth: NDArray, score: NDArray, levels: NDArray, weights: NDArr
         total = own.sum(axis=1, keepdims=True)
         for rest, values in zip(left, (truth[inside], score[inside]), strict=True):
             rest[:, inside] = values - (own @ values)[:, None] / np.where(total == 0, 1, total)
-    products = [(weights * left[i] * left[j]).sum(axis=1) for i, j in ((0, 1), (0, 0), (1, 1))]
-    variance = products[1] * products[2]
-    return products[0] / np.sqrt(np.where(variance > 1e-24, variance, np.nan))
+    squares = []
+    for rest, values in zip(left, (truth, score), strict=True):
+        square = (weights * rest**2).sum(axis=1)
+        # what rounding leaves of equal values, whatever their unit
+        squares.append(np.where(square > ROUNDING**2 * (weights @ values**2), square, np.nan))
+    return (weights * left[0] * left[1]).sum(axis=1) / np.sqrt(squares[0] * squares[1])
 
 
 def _finite(value: float) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -12,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from monai_tff.contract import Target
 from monai_tff.evidence import read_study
 from monai_tff.evidence.comparisons import compare, permute, strata_columns
-from monai_tff.evidence.numbers import metric_units
+from monai_tff.evidence.numbers import is_repeated, metric_units
 from monai_tff.metrics.comparison import holm
 
 
@@ -86,6 +87,30 @@ def test_labels_are_exchanged_within_folds_unless_these_are_repeated(folds_folde
     assert not named.duplicated(["subject", "session"]).any()
     assert named["session"].iloc[0] == "repeat-1_fold-1"
     assert metric_units(units) is units
+
+
+def test_folds_of_repeats_are_no_strata(drawn_study):
+    study = drawn_study(3, units=60, model="target", signal=4.0)
+    random = np.random.default_rng(0).integers(1, 6, (60, 3))
+    folds = [";".join(f"repeat-{repeat}_fold-{fold}" for repeat, fold in enumerate(row, start=1)) for row in random]
+    units = study.model.units.assign(fold=folds)
+    assert is_repeated(units)
+    assert not is_repeated(study.model.units)
+    found = permute(dataclasses.replace(study, model=dataclasses.replace(study.model, units=units)), samples=200)
+    assert found.strata == ["site"]
+    assert found.model.p < 0.01
+
+
+def test_units_of_unknown_site_do_not_free_the_labels_of_the_others(drawn_study):
+    study = drawn_study(1, units=60, site=4.0, model="site")
+    site = study.model.units["site"].mask(study.model.units.index == 0, None)
+    partly = dataclasses.replace(study.model, units=study.model.units.assign(site=site))
+    found = permute(dataclasses.replace(study, model=partly, baselines={}), samples=200)
+    assert found.strata == ["site"]
+    assert found.model.p > 0.05
+    assert "within 4 strata" in found.model.exchangeable
+    assert "Units of unknown site are a stratum of their own." in found.model.exchangeable
+    assert strata_columns(partly.units, "Site") == []
 
 
 def test_folds_are_read_and_permuted(folds_folder):

@@ -70,6 +70,8 @@ def test_other_kinds_of_target(drawn_study, covariate):
     one = follow(units.assign(truth=truth), dataclasses.replace(DIAGNOSIS), covariate, samples=60)
     # each score column has the same ranks, or the reversed ones
     assert several.value == pytest.approx(abs(one.value))
+    # a mean of sizes cannot be negative: the draws of a bootstrap lie above it
+    assert (several.interval, several.within_interval) == (None, None)
 
 
 def test_constant_scores_follow_nothing(drawn_study):

@@ -41,6 +41,21 @@ def test_means_of_strata_are_taken_off():
     assert found["pooled"].min() > found["within"].max()
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e9])
+def test_the_units_of_a_number_do_not_matter(scale):
+    random = np.random.default_rng(4)
+    levels = random.integers(0, 3, 31)
+    truth, score = random.standard_normal((2, 31)) + levels
+    once = np.ones((1, 31))
+    found = main_numbers(once, truth=scale * truth, scores=scale * score[:, None], levels=levels, kind="regression")
+    expected = main_numbers(once, truth=truth, scores=score[:, None], levels=levels, kind="regression")
+    assert found["pooled"][0] == pytest.approx(expected["pooled"][0])
+    assert found["within"][0] == pytest.approx(expected["within"][0])
+    constant = np.full((31, 1), 51234.567)
+    nothing = main_numbers(once, truth=scale * truth, scores=constant, levels=levels, kind="regression")
+    assert np.isnan([nothing["pooled"][0], nothing["within"][0]]).all()
+
+
 def test_several_classes_are_averaged():
     random = np.random.default_rng(2)
     truth, levels = random.integers(0, 3, 40), np.zeros(40, dtype=int)
