@@ -111,9 +111,12 @@ def _pooled_units(
     # one choice for all folds, although only some of them may have a subject whose sessions differ
     changes = (together.groupby("subject")["truth"].nunique() > 1).any()
     unit = "session" if changes else "subject"
-    rows = []
+    rows, parts = [], []
     for member, content, table in zip(members, metrics, windows, strict=True):
         found = aggregate(table, target, flat=content["flat"], unit=unit)
+        # a subject may be a unit of its own at each of several sites, each with other sessions
+        session = table["session"] if changes else table["subject"].map(found.set_index("subject")["session"])
+        parts.append(table.assign(session=session))
         own = {"fold": member.split, "seed": member.seed, "threshold": content["threshold"]}
         rows.append(found.assign(**own, baseline=_baseline(member, target)))
     scored = pd.concat(rows, ignore_index=True)
@@ -124,16 +127,15 @@ def _pooled_units(
     units["group"], units["truth"] = grouped["group"].first(), grouped["truth"].first()
     units["fold"] = grouped["fold"].agg(lambda names: FOLDS_JOINED_BY.join(dict.fromkeys(names)))
     units["seed_spread"] = _seed_spread(scored, units, columns)
-    counts = _counts(together, KEYS if changes else KEYS[:1])
-    units = units.reset_index().merge(counts, on=KEYS if changes else KEYS[:1], validate="many_to_one")
+    units = units.reset_index().merge(_counts(pd.concat(parts, ignore_index=True)), on=KEYS, validate="one_to_one")
     units["session"] = units["session"].astype(object).where(units["session"] != "", None)
     return units.sort_values(KEYS, na_position="first", ignore_index=True)
 
 
-def _counts(windows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+def _counts(windows: pd.DataFrame) -> pd.DataFrame:
     """Scans of each unit and windows of them, each once, however many members scored it."""
-    once = windows.drop_duplicates([*keys, "scan", "window"])
-    grouped = once.groupby(keys)["scan"]
+    session = windows["session"].astype(object).where(windows["session"].notna(), "")
+    grouped = windows.assign(session=session).drop_duplicates([*KEYS, "scan", "window"]).groupby(KEYS)["scan"]
     return pd.DataFrame({"scans": grouped.nunique(), "windows": grouped.size()}).reset_index()
 
 

@@ -179,6 +179,22 @@ def test_repeats_are_averaged_as_well(tmp_path: Path) -> None:
     assert any("mean over the repeats" in sentence for sentence in warnings)
 
 
+def test_scans_of_a_subject_at_two_held_out_sites_count_once(tmp_path: Path) -> None:
+    members = []
+    for split, session, subjects in (("site-A", "1", ["NA1", "NA2"]), ("site-B", "2", ["NA1", "NA3"])):
+        run = member_place(tmp_path, split, 3) / "finetune"
+        table = windows(SEX, subjects, 3).assign(session=session)
+        table["scan"] += session
+        write_evaluation(run / "evaluation", table, EvaluationSettings(SEX, bootstrap_samples=0, seed=3))
+        members.append(Member(split, 3, run, tmp_path / f"{split}.json"))
+    write_study_folder(tmp_path, StudyFolder("e", ("finetune",), {}, 2, tuple(members)))
+    pool_evaluations(tmp_path, "evaluation")
+    pooled = read(tmp_path / "evaluation" / "predictions.csv").set_index(["subject", "session"])
+    assert pooled["scans"].to_dict() == {("NA1", 1): 2, ("NA1", 2): 2, ("NA2", 1): 1, ("NA3", 2): 2}
+    counts = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())["counts"]
+    assert (counts["scans"], counts["windows"]) == (7, 21)
+
+
 def test_several_classes(tmp_path: Path) -> None:
     folder = make_study(tmp_path, SITE, TESTED)
     pool_evaluations(folder, "evaluation")
