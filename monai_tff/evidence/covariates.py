@@ -20,6 +20,9 @@ BETTER = 0.05
 LEAST_KNOWN = 0.5
 """Share of the test units that a covariate must be known of."""
 
+SAME_NUMBER = {"age": 1.0, "motion": 1e-6}
+"""Differences up to which a number says the same as the target, as for `monai_tff.baselines`."""
+
 
 @dataclasses.dataclass(frozen=True)
 class CovariateAlone:
@@ -81,7 +84,8 @@ def _is_target(values: pd.Series, truth: pd.Series, target: Target) -> bool:
     if values.empty:
         return False
     if target.kind == "regression":
-        return values.name in ("age", "motion") and bool((values.astype(float) - truth).abs().max() < 1e-6)
+        close = SAME_NUMBER.get(str(values.name))
+        return close is not None and bool((values.astype(float) - truth).abs().max() <= close)
     labels = [target.class_names[int(index)].casefold() for index in truth]
     texts = [str(value).casefold() for value in values]
     if values.name == "sex":

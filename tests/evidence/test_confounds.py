@@ -71,6 +71,11 @@ def test_an_age_in_years_is_the_target(drawn_study):
     used, left_out = usable_covariates(with_units(study, truth=study.model.units["age"]))
     assert "age" not in used
     assert left_out == {"age": "it is what is predicted"}
+    # as for the baselines: an age that was rounded, or taken at another date, says the same
+    rounded = with_units(study, truth=study.model.units["age"] + np.linspace(-0.9, 0.9, 40))
+    assert usable_covariates(rounded)[1] == left_out
+    other = with_units(study, truth=study.model.units["age"] + np.linspace(-3, 3, 40))
+    assert "age" in usable_covariates(other)[0]
 
 
 def test_a_covariate_alone_is_its_baseline(drawn_study):
