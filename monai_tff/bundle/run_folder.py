@@ -22,6 +22,7 @@ from monai.bundle.utils import merge_kv
 
 from monai_tff.bundle.caller import bundle_root, calling_parser
 from monai_tff.bundle.checks import check_config_files
+from monai_tff.bundle.folder_lock import hold_folder
 from monai_tff.bundle.lineage import (
     UNKNOWN,
     known_overlap,
@@ -41,7 +42,7 @@ from monai_tff.handlers.files import replaced_file
 MAY_CHANGE = (
     *("dataset_dir", "datalist", "initial_weights", "device", "num_workers", "cache_rate", "cache_workers"),
     *("packed_dir", "memory_map", "codes_dir", "use_tensorboard", "process_group", "activation_checkpointing"),
-    *("loss_interval", "finalize"),
+    *("loss_interval", "mlflow_uri", "finalize"),
 )
 """Ids that a continued run may set anew: they say where it runs, not what comes out."""
 
@@ -67,7 +68,8 @@ def open_run(
         The folder, absolute.
 
     Raises:
-        ConfigError: if the folder holds something and `resume` is not set, or the run to resume had other settings.
+        ConfigError: if the folder holds something and `resume` is not set, if the run to resume had other settings, or
+            if another process trains there.
         DatalistError: if the initial weights have seen a test subject, or the run to resume had another split.
     """
     return by_first_process(
@@ -87,10 +89,12 @@ def _open_run(
                 "continue that run with --resume true (monai_tff run: --resume), or choose another run_dir."
             )
         if (folder / "models" / "last.pt").is_file():
+            hold_folder(folder)
             _refuse_changes(folder, portable_config(calling_parser()), checked)
             return folder
     try:
         (folder / "models").mkdir(parents=True, exist_ok=True)
+        hold_folder(folder)
     except OSError as error:
         raise ConfigError(
             f"{folder}: cannot be made ({error.strerror}), expected a folder that you may write to; choose another "

@@ -11,6 +11,7 @@ from monai_tff.bundle.baseline_folders import BASELINES, baseline_folder
 from monai_tff.bundle.export.card_text import bullets, paragraph, table
 from monai_tff.contract import Target
 from monai_tff.errors import BundleError
+from monai_tff.handlers.ledger import Uses
 
 METRICS = "evaluation/metrics.json"
 """File of a run folder."""
@@ -76,9 +77,8 @@ def performance_section(run: Path, target: Target | None, threshold: float = 0.5
         warnings = [str(sentence) for sentence in report.get("warnings", ())]
         overlap = report.get("pretraining_overlap")
         known = overlap if overlap in OVERLAPS else "unknown"
-        parts.append(
-            bullets([*warnings, *_other_threshold(report, target, threshold), f"pretraining overlap: {known}"])
-        )
+        more = [*_other_threshold(report, target, threshold), f"pretraining overlap: {known}", *_uses(report)]
+        parts.append(bullets([*warnings, *more]))
     return "\n\n".join([*parts, _baselines(run, target)])
 
 
@@ -89,6 +89,15 @@ def _other_threshold(report: Mapping[str, Any], target: Target, threshold: float
     return [
         f"Accuracies, sensitivity and specificity are for the threshold {evaluated:g}; the bundle's is {threshold:g}"
     ]
+
+
+def _uses(report: Mapping[str, Any]) -> list[str]:
+    """How often the test set had been used, as the evaluation noted it."""
+    found = report.get("ledger") or {}
+    test_set, counts = found.get("test_set"), [found.get(key) for key in ("evaluations", "models", "others")]
+    if not isinstance(test_set, str) or not all(isinstance(count, int | None) for count in counts):
+        return []
+    return [f"when it was evaluated: {Uses(test_set, *counts).sentence()}"]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

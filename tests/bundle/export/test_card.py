@@ -44,6 +44,8 @@ def test_numbers_are_those_that_the_evaluation_printed(exports: Callable[[str], 
     assert warnings
     assert all(f"- {sentence}\n" in card for sentence in warnings)
     assert "pretraining overlap: none\n" in card
+    uses, *_ = re.findall(r"^test set \w{8} used .+", runs.result.output, re.MULTILINE)
+    assert f"- when it was evaluated: {uses}\n" in card
     compared = (runs.finetune / "baselines").is_dir()
     assert ("Baselines on the same split" in card, "No baseline was run" in card) == (compared, not compared)
 
@@ -89,6 +91,26 @@ def test_numbers_for_another_threshold_say_so(threshold: float | None, runs: Any
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     section = read_run(tmp_path / "run").sections["Performance"]
     assert (f"are for the threshold {fitted:g}; the bundle's is 0.7" in section) == (threshold is not None)
+
+
+@pytest.mark.parametrize(
+    ("ledger", "sentence"),
+    [
+        (None, None),
+        ({"test_set": 7, "evaluations": 1, "models": 1, "others": 0}, None),
+        ({"test_set": "0" * 64, "evaluations": "<b>", "models": 1, "others": 0}, None),
+        ({"test_set": "0" * 64}, "test set 00000000: nobody knows how often it was used"),
+        (
+            {"test_set": "0" * 64, "evaluations": 3, "models": 2, "others": 1},
+            "test set 00000000 used 3 times, by 2 models; by baselines and controls 1 time",
+        ),
+    ],
+)
+def test_earlier_uses_of_the_test_set_are_told(ledger: Any, sentence: str | None, tmp_path: Path) -> None:
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation" / "metrics.json").write_text(json.dumps({"values": {}, "ledger": ledger}))
+    told = re.findall("^- when it was evaluated: (.+)$", performance_section(tmp_path, SEX), re.MULTILINE)
+    assert told == ([sentence] if sentence else [])
 
 
 def test_baselines_are_shown_where_there_are_any(runs: Any, tmp_path: Path) -> None:
