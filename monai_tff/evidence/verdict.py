@@ -52,6 +52,8 @@ def judge(
     baselines = [row for row in comparisons.rows if row.kind == "baseline"]
     better = [row for row in baselines if is_better(row)]
     sentences = [_baselines(study.target, baselines)]
+    if above is False:
+        sentences += _few_exchanges(permutations.model, len(study.model.units))
     if not above:
         sentences += _baselines_above_chance(study, permutations)
     sentences += [_control(row) for row in comparisons.rows if row.name == CONTROL]
@@ -101,6 +103,12 @@ def _headline(study: Study, above: bool | None, test: PermutationResult) -> str:
     if above:
         return f"The model predicts {target} above chance: {details}."
     return f"Nothing above chance was found for {target}: {details}."
+
+
+def _few_exchanges(test: PermutationResult, units: int) -> list[str]:
+    """Says so where most labels cannot move: sites and folds of a few units, or of one class."""
+    fixed = f"{test.fixed_units} of {units} units keep their label in every permutation"
+    return [f"{fixed}: such a test can hardly find anything."] if 2 * test.fixed_units > units else []
 
 
 def _baselines(target: Target, rows: list[Comparison]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from monai_tff.evidence.comparisons import compare, permute
 from monai_tff.evidence.flags import Flag
 from monai_tff.evidence.ledger import read_ledger
@@ -54,6 +56,20 @@ def test_both_conditions_are_needed(drawn_study):
     found = verdict_of(dataclasses.replace(study, model=unknown))
     assert found.above_chance is None
     assert found.headline.startswith("Whether diagnosis is predicted above chance cannot be told")
+
+
+def test_a_test_that_could_hardly_find_anything_is_no_finding(drawn_study):
+    study = with_baseline(drawn_study(0, units=60, model="target", signal=3.0))
+    truth = study.model.units["truth"]
+    # each class at a site of its own, but for two units of either
+    site = np.where(truth.groupby(truth).cumcount() < 2, "both", truth.map({0.0: "one", 1.0: "two"}))
+    apart = dataclasses.replace(
+        study, model=dataclasses.replace(study.model, units=study.model.units.assign(site=site))
+    )
+    found = verdict_of(apart)
+    sentence = "56 of 60 units keep their label in every permutation: such a test can hardly find anything."
+    assert (found.above_chance, found.sentences[1]) == (False, sentence)
+    assert not any("keep their label" in text for text in verdict_of(study).sentences)
 
 
 def test_without_baselines_nothing_says_whether_it_was_worth_it(drawn_study):
