@@ -93,6 +93,8 @@ def label_randomised_weights(
     datalist, training = folder / "datalist.json", folder / "training"
     write_datalist(permuted_datalist(load_datalist(run.datalist), seed), datalist, overwrite=True)
     places = {"run_dir": str(training), "datalist": str(datalist), "resume": True}
+    if "mlflow_uri" in parser:
+        places["mlflow_uri"] = None  # its numbers are of no use beside those of real trainings
     run_workflow(
         [str(run.folder / "configs" / "train.yaml")],
         "train",

@@ -8,6 +8,7 @@ from monai_tff.handlers.finite import NonFiniteGuard
 from monai_tff.handlers.loss_metrics import MeanLoss, TrainingScalars, training_scalars
 from monai_tff.handlers.lr_schedule import FlooredStepLR
 from monai_tff.handlers.metrics_table import MetricsTable
+from monai_tff.handlers.mlflow_run import MLflowRun
 from monai_tff.handlers.predictions import PredictionsWriter
 from monai_tff.handlers.progress import Progress
 from monai_tff.handlers.reconstruction import LossWriter, ReconstructionWriter
@@ -19,6 +20,7 @@ __all__ = [
     "FlooredStepLR",
     "GradientClipping",
     "LossWriter",
+    "MLflowRun",
     "MeanLoss",
     "MetricsTable",
     "NonFiniteGuard",
