@@ -43,9 +43,9 @@ _TERMS = {
         "Calibration slope",
         "What the logits would have to be multiplied by; 1 is right, below 1 the scores are too sure.",
     ),
-    "ece": (
+    "expected_calibration_error": (
         "Expected calibration error",
-        "Mean distance between score and observed share over bins of scores; not computed for fewer than 200 units.",
+        "Mean distance between score and observed share over bins of scores; not computed for fewer than 200 subjects.",
     ),
     "mae": ("MAE", "Mean absolute error, in the units of the target."),
     "mse": ("MSE", "Mean squared error, in squared units of the target."),
@@ -56,6 +56,18 @@ _TERMS = {
     "baseline_mae": ("MAE of the mean", "Mean absolute error of predicting the training subjects' mean for everybody."),
     "baseline_mse": ("MSE of the mean", "Mean squared error of predicting the training subjects' mean for everybody."),
 }
+
+_OF_VALUES = {
+    "calibration_intercept": (
+        "Calibration intercept",
+        "Mean of true minus predicted value, in the units of the target; above 0 the predictions are too low.",
+    ),
+    "calibration_slope": (
+        "Calibration slope",
+        "Slope of the true values on the predicted ones; 1 is right, below 1 the predictions are spread too far.",
+    ),
+}
+"""What differs where the target is a number."""
 
 UNIT_TERMS = {
     "Score": (
@@ -89,11 +101,12 @@ def label_of(name: str) -> str:
 
 
 def meanings(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Label and meaning of each number that has one, each once, in their order."""
-    found = {}
+    """Label and meaning of each number of an evaluation that has one, each once, in their order."""
+    names, found = list(names), {}
+    terms = _TERMS | _OF_VALUES if "mae" in names else _TERMS
     for name in names:
-        if name in _TERMS:
-            found[_TERMS[name][0]] = _TERMS[name][1]
+        if name in terms:
+            found[terms[name][0]] = terms[name][1]
         elif name.startswith("sensitivity_"):
             found["Sensitivity for a class"] = "Share of the units of that class that are named rightly."
     return [*found.items(), *UNIT_TERMS.items()]

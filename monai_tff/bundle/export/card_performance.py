@@ -94,10 +94,11 @@ def _other_threshold(report: Mapping[str, Any], target: Target, threshold: float
 def _uses(report: Mapping[str, Any]) -> list[str]:
     """How often the test set had been used, as the evaluation noted it."""
     found = report.get("ledger") or {}
-    test_set, counts = found.get("test_set"), [found.get(key) for key in ("evaluations", "models", "others")]
+    test_set, *counts = (found.get(key) for key in ("test_set", "evaluations", "models", "others"))
     if not isinstance(test_set, str) or not all(isinstance(count, int | None) for count in counts):
         return []
-    return [f"when it was evaluated: {Uses(test_set, *counts).sentence()}"]
+    evaluations, models, others = counts
+    return [f"when it was evaluated: {Uses(test_set, evaluations, models, others).sentence()}"]
 
 
 def _read(path: Path) -> dict[str, Any] | None:
