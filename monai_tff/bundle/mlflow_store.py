@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from monai_tff.errors import ConfigError
 from monai_tff.handlers.mlflow_run import no_usage_statistics, reason_of, without_password
 
 SQLITE = "sqlite:///"
+TRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 
 
 def check_mlflow(uri: str | None) -> None:
@@ -48,9 +52,22 @@ def _check(uri: str) -> None:
         )
     no_usage_statistics()
     try:
-        MLFlowHandler(uri).client.search_experiments(max_results=1)
+        with _few_tries():
+            MLFlowHandler(uri).client.search_experiments(max_results=1)
     except (MlflowException, ImportError) as error:
         raise ConfigError(
             f"mlflow_uri: {without_password(uri)} does not answer as MLflow ({reason_of(error)}), expected a server or "
             "a database that does; check the address, or set mlflow_uri to null."
-        ) from error
+        ) from None  # its traceback would show a password in the address
+
+
+@contextmanager
+def _few_tries() -> Iterator[None]:
+    """Asks for seconds, not for the four minutes that MLflow takes by default, unless the user has chosen."""
+    chosen = os.environ.get(TRIES)
+    os.environ.setdefault(TRIES, "2")
+    try:
+        yield
+    finally:
+        if chosen is None:
+            del os.environ[TRIES]
