@@ -3,6 +3,7 @@
 configs/   train.yaml (merged), evaluate.yaml, inference.yaml (standalone), metadata.json, logging.conf
 models/    model.pt (best), last.pt (everything to resume)
 metrics.csv, versions.json, lineage.json (private), content_hashes.json (what may be passed on of it)
+.lock (empty: what holds it is the process that trains, see folder_lock.py)
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from monai_tff.contract import InputContract
 FILES = {
     "configs": {"train.yaml", "evaluate.yaml", "inference.yaml", "metadata.json", "logging.conf"},
     "models": {"model.pt", "last.pt"},
-    ".": {"metrics.csv", "versions.json", "lineage.json", "content_hashes.json", "finished"},
+    ".": {"metrics.csv", "versions.json", "lineage.json", "content_hashes.json", "finished", ".lock"},
 }
 
 
