@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -71,6 +72,19 @@ def run_python(*arguments: str, folder: Path | None = None, timeout: float = 300
 
 
 @pytest.fixture(scope="session")
+def warm_python() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """As `run_python`, but without the seconds of the imports: see `warm_python.py`."""
+    spec = importlib.util.spec_from_file_location("warm_python", Path(__file__).with_name("warm_python.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    python = module.WarmPython()
+    yield python
+    python.close()
+
+
+@pytest.fixture(scope="session")
 def stock_arguments() -> Callable[..., list[str]]:
     """Arguments of Python for `monai.bundle run`: stock_arguments(id, [config files], {key: value, ...})."""
 
@@ -83,11 +97,13 @@ def stock_arguments() -> Callable[..., list[str]]:
 
 
 @pytest.fixture
-def stock(tmp_path: Path, stock_arguments: Callable[..., list[str]]) -> Callable[..., subprocess.CompletedProcess[str]]:
+def stock(
+    tmp_path: Path, stock_arguments: Callable[..., list[str]], warm_python: Callable[..., Any]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Calls `python -m monai.bundle run ID` in an empty folder: stock(id, [config files], key=value, ...)."""
 
     def call(run_id: str, config_files: Any, **overrides: object) -> subprocess.CompletedProcess[str]:
-        return run_python(*stock_arguments(run_id, config_files, overrides), folder=tmp_path)
+        return warm_python(*stock_arguments(run_id, config_files, overrides), folder=tmp_path)
 
     return call
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,16 @@ def test_pushed_and_downloaded(
     # MONAI writes the hub's README.md into the folder that it pushes
     shutil.copytree(bundle.folder, tmp_path / "pushed" / bundle.name)
     with hub(tmp_path / "storage", TOKEN) as address:
+        # a Python of its own each: the address of the hub is read when its package is imported.
         # Xet, the hub's other way of sending large files, talks to a storage that the stand-in is not
         variables = {"HF_ENDPOINT": address, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
         places = ["--repo", REPO, "--name", bundle.name, "--bundle_dir", tmp_path / "pushed", "--version", "1.2.0"]
         # not `python -m monai.bundle`: MONAI 1.6.1 offers the function without the command
-        stranger("-m", "fire", "monai.bundle", "push_to_hf_hub", *places, **variables)
+        stranger("-m", "fire", "monai.bundle", "push_to_hf_hub", *places, python=sys.executable, **variables)
         # without --version, MONAI asks the hub for the tags, and for the commit of the newest one
         found = ["--name", bundle.name, "--repo", REPO, "--bundle_dir", tmp_path / "got"]
-        stranger("-m", "monai.bundle", "download", "--source", "huggingface_hub", *found, **variables)
+        download = ("-m", "monai.bundle", "download", "--source", "huggingface_hub", *found)
+        stranger(*download, python=sys.executable, **variables)
         with pytest.raises(HTTPError, match="401"):  # the stand-in does ask for the token
             urlopen(f"{address}/api/models/{REPO}")
     folder = tmp_path / "got" / bundle.name

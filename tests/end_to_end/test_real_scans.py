@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -49,18 +49,28 @@ SMALL = {"hidden_size": HIDDEN_SIZE, "max_epochs": 1, "windows_per_scan": 1, "us
 SMALL_RECONSTRUCTION = {**SMALL, "use_perceptual": False, "max_validation_windows": 1}
 
 
-def python(folder: Path, *arguments: str) -> str:
-    """What this Python prints, run with arguments in a folder; an exit code other than 0 fails the test."""
-    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    return done.stdout
+@pytest.fixture(scope="module")
+def python(warm_python: Callable[..., Any]) -> Callable[..., str]:
+    """What a Python prints, run with arguments in a folder; an exit code other than 0 fails the test."""
+
+    def run(folder: Path, *arguments: str) -> str:
+        done = warm_python(*arguments, folder=folder)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        return done.stdout
+
+    return run
 
 
-def stock(folder: Path, run_id: str, config_files: list[Path | str], **overrides: object) -> str:
+@pytest.fixture(scope="module")
+def stock(python: Callable[..., str]) -> Callable[..., str]:
     """Runs `python -m monai.bundle run RUN_ID` in a folder."""
-    options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
-    files = str([str(file) for file in config_files])
-    return python(folder, "-m", "monai.bundle", "run", run_id, "--config_file", files, *options)
+
+    def run(folder: Path, run_id: str, config_files: list[Path | str], **overrides: object) -> str:
+        options = [part for key, value in overrides.items() for part in (f"--{key}", str(value))]
+        files = str([str(file) for file in config_files])
+        return python(folder, "-m", "monai.bundle", "run", run_id, "--config_file", files, *options)
+
+    return run
 
 
 def predict(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> Result:
@@ -95,7 +105,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def datalist(work: Path) -> Path:
+def datalist(work: Path, python: Callable[..., str]) -> Path:
     options = ["--target", "sex", "--ratios", "0.5,0.25,0.25", "--seed", "3", "--output", "rest20.json"]
     printed = python(work, "-m", "monai_tff", "datalist", str(REST), *options)
     assert "Frames: 148" in printed
@@ -103,14 +113,14 @@ def datalist(work: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def autoencoder(work: Path, datalist: Path) -> Path:
+def autoencoder(work: Path, datalist: Path, stock: Callable[..., str]) -> Path:
     layers = [RECONSTRUCTION / "train.yaml", RECONSTRUCTION / "train_autoencoder.yaml", "rest20.yaml"]
     stock(work, "training", layers, datalist=datalist.name, run_dir="runs/autoencoder", **SMALL_RECONSTRUCTION)
     return work / "runs" / "autoencoder"
 
 
 @pytest.fixture(scope="module")
-def transformer(work: Path, datalist: Path, autoencoder: Path) -> SimpleNamespace:
+def transformer(work: Path, datalist: Path, autoencoder: Path, stock: Callable[..., str]) -> SimpleNamespace:
     options = {"datalist": datalist.name, "run_dir": "runs/transformer", **SMALL_RECONSTRUCTION}
     weights = autoencoder / "models" / "model.pt"
     layers = [RECONSTRUCTION / "train.yaml", "rest20.yaml"]
@@ -119,7 +129,7 @@ def transformer(work: Path, datalist: Path, autoencoder: Path) -> SimpleNamespac
 
 
 @pytest.fixture(scope="module")
-def finetuned(work: Path, datalist: Path, transformer: SimpleNamespace) -> SimpleNamespace:
+def finetuned(work: Path, datalist: Path, transformer: SimpleNamespace, stock: Callable[..., str]) -> SimpleNamespace:
     """The run folder of phase 3 after its evaluation on the test set."""
     options = {"datalist": datalist.name, "run_dir": "runs/finetune", **SMALL}
     weights = transformer.folder / "models" / "model.pt"
@@ -210,7 +220,12 @@ def test_evaluation_scores_the_test_subjects(datalist: Path, finetuned: SimpleNa
 
 
 def test_stock_inference_and_the_command_give_the_evaluated_score(
-    work: Path, finetuned: SimpleNamespace, test_record: dict, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    work: Path,
+    finetuned: SimpleNamespace,
+    test_record: dict,
+    stock: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ):
     subject = test_record["subject"]
     folder = REST / f"sub-{subject}"

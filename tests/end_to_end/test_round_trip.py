@@ -54,7 +54,7 @@ def expected(
 def download(web_server: Callable[[Path], Any], stranger: Callable[..., Any], tmp_path: Path) -> Callable[..., Path]:
     """MONAI's download of a bundle's zip file from a web server: download(bundle, python=...) gives the folder."""
 
-    def get(bundle: Any, python: Path | str = sys.executable) -> Path:
+    def get(bundle: Any, python: Path | str | None = None) -> Path:
         with web_server(bundle.archive.parent) as address:
             place = ["--url", f"{address}/{bundle.archive.name}", "--bundle_dir", tmp_path / "downloaded"]
             names = ["--name", bundle.name, "--version", bundle.version]
@@ -70,7 +70,7 @@ def infer(
 ) -> Callable[..., Mapping[str, bytes]]:
     """MONAI's own command: infer(bundle folder, output folder, python=...) gives the files that it wrote."""
 
-    def run(folder: Path, out: Path, python: Path | str = sys.executable) -> Mapping[str, bytes]:
+    def run(folder: Path, out: Path, python: Path | str | None = None) -> Mapping[str, bytes]:
         files = ["--config_file", folder / "configs" / "inference.yaml", "--dataset_dir", scans_argument(test_scans)]
         values = ["--output_dir", out, "--device", CPU]
         stranger("-m", "monai.bundle", "run", "inferring", *files, *values, python=python)
@@ -79,7 +79,7 @@ def infer(
     return run
 
 
-def assert_loads(bundle: Any, folder: Path, stranger: Callable[..., Any], python: Path | str = sys.executable) -> None:
+def assert_loads(bundle: Any, folder: Path, stranger: Callable[..., Any], python: Path | str | None = None) -> None:
     """`monai.bundle.load` gives the network of the run, from the state dict and as TorchScript."""
     saved = folder.with_name("loaded.pt")
     stranger(Path(__file__).with_name("load_with_monai.py"), folder, saved, python=python)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
+from subprocess import CompletedProcess, run
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,14 @@ def test_three_phases_give_what_monai_tff_run_gives(
     assert "loaded: 127 tensors" in done.stdout
 
 
-def test_evaluating_from_the_run_folder_alone(stock: Stock, runs: Any, tmp_path: Path) -> None:
-    done = stock("evaluating", [runs.finetune / "configs" / "evaluate.yaml"], output_dir=tmp_path / "again")
+def test_evaluating_from_the_run_folder_alone(
+    stock_arguments: Callable[..., list[str]], runs: Any, tmp_path: Path
+) -> None:
+    """By a Python of its own, so that nothing was imported before."""
+    arguments = stock_arguments(
+        "evaluating", [runs.finetune / "configs" / "evaluate.yaml"], {"output_dir": tmp_path / "again"}
+    )
+    done = run([sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     metrics = [
         json.loads((folder / "metrics.json").read_text())
