@@ -89,6 +89,7 @@ BENCHMARK = "minutes of measuring"
 END_TO_END = "tests/end_to_end"
 ELSEWHERE = (
     Elsewhere(r": make (test|parity|lint|label-test|round-trip|docs)$", MAKE, ".ci/run"),
+    Elsewhere(r": make coverage$", "the tests again, counting lines", "Makefile"),
     Elsewhere(r": make (env|label-env|label-sample)$", "makes an environment", "Makefile"),
     Elsewhere(r": make demo$", "the command `demo` at full size", "tests/cli/test_demo.py"),
     Elsewhere(r": source \.venv", "the tests run in the environment that it enters", "Makefile"),
