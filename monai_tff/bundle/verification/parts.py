@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -180,6 +181,12 @@ def network_shapes(value: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         BundleError: for values that PyTorch or transformers builds no network of.
         ContractError: for sizes that no network can be built for.
     """
+    return dict(_shapes(json.dumps(value)))
+
+
+@functools.lru_cache(maxsize=8)  # by every argument: what was built once is not built again to learn its shapes
+def _shapes(text: str) -> dict[str, tuple[int, ...]]:
+    value = json.loads(text)
     try:
         with torch.device("meta"):
             return {name: tuple(tensor.shape) for name, tensor in built_network(value).state_dict().items()}

@@ -18,6 +18,7 @@ from monai_tff.bundle.verification.pickles import (
     check_pickle,
     check_stored,
 )
+from monai_tff.bundle.verification.sound import once_for_each_content
 from monai_tff.bundle.verification.texts import parse_json
 from monai_tff.errors import BundleError
 
@@ -85,7 +86,7 @@ def check_program(path: Path) -> None:
     with open(path, "rb") as file, open_archive(file) as archive:
         top = check_layout(archive.namelist(), MEMBERS, (MODEL, *TENSORS))
         check_stored(archive)
-        _check_model(parse_json(read_member(archive, f"{top}/{MODEL}", MAX_MODEL), max_depth=64))
+        _check_model(read_member(archive, f"{top}/{MODEL}", MAX_MODEL))
         for name in TENSORS:
             _check_tensors(name, parse_json(read_member(archive, f"{top}/{name}", MAX_MODEL)))
         if f"{top}/{INPUTS}" in archive.namelist():
@@ -95,7 +96,9 @@ def check_program(path: Path) -> None:
                 check_pickle(read_member(inputs, f"{inner}/data.pkl", MAX_PICKLE), INPUT_GLOBALS)
 
 
-def _check_model(model: Any) -> None:
+@once_for_each_content
+def _check_model(content: bytes) -> None:
+    model = parse_json(content, max_depth=64)
     try:
         module = model["graph_module"]
         nodes = module["graph"]["nodes"]

@@ -29,6 +29,9 @@ MAX_NUMBER = 40
 
 NUMBER_TAGS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
+PRINTABLE = bytes((*range(32, 127), 10))
+"""ASCII that shows, and line feeds."""
+
 PLAIN_TAGS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("str", "int", "float", "bool", "null", "map", "seq"))
 
 
@@ -47,8 +50,9 @@ def read_text(path: Path, limit: int = MAX_TEXT) -> str:
         BundleError: for a file that is too large, or holds anything but printable ASCII.
     """
     content = read_bytes(path, limit)
-    position = next((i for i, byte in enumerate(content) if not (32 <= byte < 127 or byte == 10)), None)
-    if position is not None:
+    other = content.translate(None, PRINTABLE)
+    if other:
+        position = content.index(other[:1])
         line = content[:position].count(b"\n") + 1
         raise BundleError(
             f"byte {content[position]:#04x} on line {line}, expected printable ASCII and line feeds alone"
@@ -88,11 +92,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return deepcopy(_plain(read_text(path)))
 
 
-@functools.lru_cache(maxsize=4)  # several rules read a config, and YAML takes its time
+@functools.lru_cache(maxsize=8)  # several rules read a config, and YAML takes its time
 def _plain(text: str) -> dict[str, Any]:
     try:
-        _check_events(text)
-        loader = yaml.SafeLoader(text)
+        loader = _PlainLoader(text)
         try:
             node = loader.get_single_node()
             _check_node(node)
@@ -109,9 +112,16 @@ def _plain(text: str) -> dict[str, Any]:
     return content
 
 
-def _check_events(text: str) -> None:
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+class _PlainLoader(yaml.SafeLoader):
+    """PyYAML's reader, which checks every event before anything is made of it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._levels = 0
+
+    def get_event(self) -> yaml.Event:
+        """The next event, refused where it is more than plain data."""
+        event = super().get_event()
         line = event.start_mark.line + 1 if event.start_mark else 0
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise BundleError(f"an anchor or alias on line {line}, expected none")
@@ -120,9 +130,10 @@ def _check_events(text: str) -> None:
         tag = getattr(event, "tag", None)
         if tag is not None:
             raise BundleError(f"the tag {shown(tag)} on line {line}, expected no tags")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
+        self._levels += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if self._levels > MAX_DEPTH:
             raise BundleError(f"more than {MAX_DEPTH} levels on line {line}, expected fewer")
+        return event
 
 
 def _check_node(node: yaml.Node | None) -> None:

@@ -11,6 +11,7 @@ from monai_tff.bundle.verification.archives import open_archive, read_member
 from monai_tff.bundle.verification.findings import shown
 from monai_tff.bundle.verification.operations import is_operation
 from monai_tff.bundle.verification.pickles import MAX_PICKLE, SCRIPT_GLOBALS, check_layout, check_pickle, check_stored
+from monai_tff.bundle.verification.sound import once_for_each_content
 from monai_tff.bundle.verification.texts import MAX_TEXT
 from monai_tff.errors import BundleError
 
@@ -25,13 +26,16 @@ FUNCTION = re.compile(r"forward\d*")
 """Functions of a traced module; `__setstate__` would run when the archive is loaded."""
 
 STRING = re.compile(r'"[\w.:-]*"', re.ASCII)
+UNSURE = re.compile(r"[\"'#\\\r\f]")
 BUILTINS = ("getattr", "int", "float", "bool", "annotate")
 NUMBER_TO_TENSOR = "ops.prim.NumToTensor"
 
-STATEMENTS = (
-    *(ast.Module, ast.ClassDef, ast.FunctionDef, ast.arguments, ast.arg, ast.AnnAssign, ast.Assign, ast.Return),
-    *(ast.Pass, ast.Expr, ast.Call, ast.keyword, ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Tuple),
-    *(ast.List, ast.UnaryOp, ast.USub, ast.Load, ast.Store),
+STATEMENTS = frozenset(
+    (
+        *(ast.Module, ast.ClassDef, ast.FunctionDef, ast.arguments, ast.arg, ast.AnnAssign, ast.Assign, ast.Return),
+        *(ast.Pass, ast.Expr, ast.Call, ast.keyword, ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.Tuple),
+        *(ast.List, ast.UnaryOp, ast.USub, ast.Load, ast.Store),
+    )
 )
 """What the code of a traced network is written with."""
 
@@ -81,23 +85,38 @@ def check_code(name: str, content: bytes) -> None:
         BundleError: naming the line and what is not allowed there.
     """
     try:
+        _check_code(content)
+    except BundleError as error:
+        raise BundleError(f"the member {shown(name)}{error}") from error
+
+
+@once_for_each_content
+def _check_code(content: bytes) -> None:
+    try:
         text = content.decode("ascii")
         tree = ast.parse(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        raise BundleError(f"the member {shown(name)} is no code of TorchScript") from error
+        raise BundleError(" is no code of TorchScript") from error
     # what two parsers could read differently: other strings, comments, lines that go on
-    if re.search(r"[\"'#\\\r\f]", STRING.sub("", text)):
-        raise BundleError(f"the member {shown(name)} holds a text or comment that no traced network has")
+    if UNSURE.search(STRING.sub("", text)):
+        raise BundleError(" holds a text or comment that no traced network has")
     for node in ast.walk(tree):
-        where = f"the member {shown(name)}, line {getattr(node, 'lineno', 1)}"
-        if not isinstance(node, STATEMENTS):
-            raise BundleError(f"{where}: {type(node).__name__}, which no traced network has")
-        if isinstance(node, ast.Call) and not _is_computation(node.func):
-            raise BundleError(f"{where}: calls {shown(ast.unparse(node.func))}, expected operations on tensors alone")
-        if isinstance(node, ast.FunctionDef) and not FUNCTION.fullmatch(node.name):
-            raise BundleError(f"{where}: the function {shown(node.name)}, expected forward alone")
-        if isinstance(node, ast.ClassDef) and [ast.unparse(base) for base in node.bases] != ["Module"]:
-            raise BundleError(f"{where}: the class {shown(node.name)} is no module")
+        fault = _fault_of(node)
+        if fault:
+            raise BundleError(f", line {getattr(node, 'lineno', 1)}: {fault}")
+
+
+def _fault_of(node: ast.AST) -> str:
+    """What a piece of code does besides computing; empty for nothing."""
+    if type(node) not in STATEMENTS:
+        return f"{type(node).__name__}, which no traced network has"
+    if isinstance(node, ast.Call) and not _is_computation(node.func):
+        return f"calls {shown(ast.unparse(node.func))}, expected operations on tensors alone"
+    if isinstance(node, ast.FunctionDef) and not FUNCTION.fullmatch(node.name):
+        return f"the function {shown(node.name)}, expected forward alone"
+    if isinstance(node, ast.ClassDef) and [ast.unparse(base) for base in node.bases] != ["Module"]:
+        return f"the class {shown(node.name)} is no module"
+    return ""
 
 
 def _is_computation(function: ast.expr) -> bool:

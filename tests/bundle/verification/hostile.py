@@ -17,6 +17,8 @@ from typing import Any
 import yaml
 
 ALIVE = "alive"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class Canary:
@@ -103,9 +105,9 @@ def hostile(*rules: str, **options: Any) -> Callable[[Make], Make]:
 def config(bundle: Path, name: str = "inference.yaml") -> Iterator[dict[str, Any]]:
     """A config file of the bundle as a dictionary, written back at the end."""
     path = bundle / "configs" / name
-    content = yaml.safe_load(path.read_text())
+    content = yaml.load(path.read_text(), LOADER)
     yield content
-    path.write_text(yaml.safe_dump(content, sort_keys=False, width=120))
+    path.write_text(yaml.dump(content, Dumper=DUMPER, sort_keys=False, width=120))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import importlib.util
 import shutil
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,20 @@ def canary(tmp_path: Path) -> Any:
     return hostile.Canary(tmp_path / "canary")
 
 
+@pytest.fixture(scope="module")
+def good(exports: Callable[[str], Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Path]:
+    """A good bundle, with the configs of training and evaluation or without, that no test may change."""
+    return cache(lambda trains: copied(exports("sex").folder, tmp_path_factory.mktemp("good"), trains))
+
+
 @pytest.fixture
-def make(exports: Callable[[str], Any], tmp_path: Path, canary: Any) -> Callable[[str], Path]:
+def make(good: Callable[[bool], Path], tmp_path: Path, canary: Any) -> Callable[[str], Path]:
     """Makes the hostile bundle of a name."""
 
     def made(name: str) -> Path:
         case = CASES[name]
-        bundle = copied(exports("sex").folder, tmp_path, case.trains)
+        folder = good(case.trains)
+        bundle = Path(shutil.copytree(folder, tmp_path / "around" / folder.name))
         case.make(bundle, canary)
         if case.hashes:
             layout.write_manifest(bundle)

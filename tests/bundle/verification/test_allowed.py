@@ -26,13 +26,14 @@ from monai_tff.bundle.verification.allowed import (
 from monai_tff.bundle.verification.configs import config_findings
 from monai_tff.resources import bundles_folder, configs_folder
 
+DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 BUNDLES = ("tff_fmri_prediction", "tff_fmri_reconstruction")
 EXPERIMENTS = sorted((configs_folder() / "experiments").glob("*.yaml"))
 
 
 def findings(config: dict[str, Any], folder: Path, name: str = layout.INFERENCE) -> list[str]:
     (folder / "configs").mkdir(exist_ok=True)
-    (folder / name).write_text(yaml.safe_dump(config))
+    (folder / name).write_text(yaml.dump(config, Dumper=DUMPER))
     return [finding.sentence for finding in config_findings(folder, name)]
 
 

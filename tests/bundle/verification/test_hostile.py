@@ -27,7 +27,7 @@ assert spec is not None
 assert spec.loader is not None
 cases = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(cases)
-canary, make = cases.canary, cases.make
+canary, good, make = cases.canary, cases.good, cases.make
 hostile, CASES, assert_named = cases.hostile, cases.CASES, cases.assert_named
 FETCHED = cases.load("hostile_files").FETCHED
 BITING = [name for name, case in CASES.items() if case.bites]

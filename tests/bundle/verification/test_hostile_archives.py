@@ -22,7 +22,7 @@ assert spec is not None
 assert spec.loader is not None
 cases = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(cases)
-canary, make = cases.canary, cases.make
+canary, good, make = cases.canary, cases.good, cases.make
 CASES = cases.CASES
 ARCHIVES, BYTES = cases.load("hostile_archives").ARCHIVES, cases.load("hostile_archives").BYTES
 
