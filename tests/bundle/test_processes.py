@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 
 from monai_tff.bundle import close_process_group, open_process_group
+from monai_tff.bundle import lost_process as lost_process_module
 from monai_tff.bundle.lost_process import lost_process, lost_process_as_user_error
 from monai_tff.bundle.processes import by_first_process, check_processes, silence_others
 from monai_tff.bundle.workflow import Workflow
@@ -116,9 +117,9 @@ def test_other_errors_are_no_lost_process() -> None:
 
 
 def test_a_process_that_is_told_to_end_says_why() -> None:
-    program = (
-        "from monai_tff.bundle.lost_process import say_why_it_ends as s; import time; s(); print(); time.sleep(60)"
-    )
+    # the module alone: its package takes seconds to import
+    module = str(Path(lost_process_module.__file__))
+    program = f"import runpy, time; runpy.run_path({module!r})['say_why_it_ends'](); print(); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-uc", program], stdout=-1, stderr=-1, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()

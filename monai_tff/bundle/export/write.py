@@ -22,7 +22,9 @@ from monai_tff.bundle.export.programs import write_programs
 from monai_tff.bundle.export.room import refuse_full_disk
 from monai_tff.bundle.export.weights import built_network, write_weights
 from monai_tff.bundle.lineage import write_content_hashes
-from monai_tff.bundle.verification import verify_bundle
+from monai_tff.bundle.verification import Finding, verify_bundle
+from monai_tff.bundle.verification.findings import refused
+from monai_tff.bundle.verification.rules import EXPORTED
 from monai_tff.errors import BundleError
 from monai_tff.handlers.files import replaced_file, write_error
 
@@ -58,11 +60,13 @@ def write_bundle(
         folder.mkdir()
         say("writing configurations and the model card")
         _write_texts(folder, source, details)
-        refuse_leaks(folder, source.private, _said(source, details))  # before the work that takes minutes
+        # before the work that takes minutes
+        refuse_leaks(folder, source.private, _said(source, details))
+        _refuse(refused("configs", layout.INFERENCE, EXPORTED["configs"], folder))
         _write_weights(folder, source, details, say)
         layout.write_manifest(folder)
         say("verifying the bundle, and searching it for subjects, paths and names")
-        _verify(folder)
+        _refuse(verify_bundle(folder))
         refuse_leaks(folder, source.private, _said(source, details))
         archive = temporary / exported.archive.name
         say("packing the zip file")
@@ -147,9 +151,8 @@ def _data_license(details: Details) -> str:
     )
 
 
-def _verify(folder: Path) -> None:
+def _refuse(findings: list[Finding]) -> None:
     """Refuses to give out what the verification of others would refuse."""
-    findings = verify_bundle(folder)
     if not findings:
         return
     of_training = findings[0].where in (layout.TRAIN, layout.EVALUATE)

@@ -96,23 +96,29 @@ def test_the_metadata_are_of_the_run(exports: Callable[[str], Any]) -> None:
     assert metadata["pytorch_version"] == torch.__version__.partition("+")[0]
 
 
-def test_inference_only(runs: Any, tmp_path: Path) -> None:
-    exported = export_run(runs.autoencoder, tmp_path, Details("small"), inference_only=True, say=silent)
-    assert files_of(exported.folder) == {*layout.REQUIRED, layout.CONTENT_HASHES}
-    assert "evaluating" not in (exported.folder / layout.MODEL_CARD).read_text(encoding="utf-8")
+@pytest.fixture(scope="module")
+def alone(runs: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for inference alone, of which the program counts as large and lies at an address."""
+    details = Details("small", url="https://example.org/weights/")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layout, "LARGE", 1_400_000)
+        out = tmp_path_factory.mktemp("small")
+        return export_run(runs.autoencoder, out, details, inference_only=True, say=silent).folder
 
 
-def test_large_files_are_listed(exports: Callable[[str], Any], runs: Any, tmp_path: Path, monkeypatch: Any) -> None:
+def test_inference_only(alone: Path) -> None:
+    assert files_of(alone) == {*layout.REQUIRED, layout.CONTENT_HASHES}
+    assert "evaluating" not in (alone / layout.MODEL_CARD).read_text(encoding="utf-8")
+
+
+def test_large_files_are_listed(exports: Callable[[str], Any], alone: Path) -> None:
     text = (exports("sex").folder / layout.LARGE_FILES).read_text(encoding="utf-8")
     assert yaml.safe_load(text) == {"large_files": []}
-    monkeypatch.setattr(layout, "LARGE", 1_400_000)
-    details = Details("small", url="https://example.org/weights/")
-    folder = export_run(runs.autoencoder, tmp_path, details, say=silent).folder
-    (entry,) = yaml.safe_load((folder / layout.LARGE_FILES).read_text(encoding="utf-8"))["large_files"]
+    (entry,) = yaml.safe_load((alone / layout.LARGE_FILES).read_text(encoding="utf-8"))["large_files"]
     assert entry == {
         "path": layout.PROGRAM,
         "url": "https://example.org/weights/model.pt2",
-        "hash_val": layout.sha256_of(folder / layout.PROGRAM),
+        "hash_val": layout.sha256_of(alone / layout.PROGRAM),
         "hash_type": "sha256",
     }
 
@@ -189,8 +195,10 @@ def test_code_of_ones_own_leaves_only_for_inference(runs: Any, tmp_path: Path) -
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
     config["loss"] = {"_target_": "my_lab.losses.OwnLoss"}
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    said: list[str] = []
     with pytest.raises(BundleError, match=r"OwnLoss.*--inference-only"):
-        export_run(run, tmp_path / "out", Details("small"), say=silent)
+        export_run(run, tmp_path / "out", Details("small"), say=said.append)
+    assert [line for line in said if "TorchScript" in line] == []  # said before the work that takes minutes
     assert list((tmp_path / "out").iterdir()) == []
 
 
