@@ -1,9 +1,8 @@
-"""An address of MLflow that cannot be used is refused in time, and none leaves with a bundle or a check."""
+"""An address of MLflow that cannot be used is refused in time, and none leaves with a check; exports: test_private."""
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import pytest
 import yaml
 
 from monai_tff.bundle.experiment import run_workflow
-from monai_tff.bundle.export import Details, export_run
 from monai_tff.bundle.finished_run import read_finished_run
 from monai_tff.bundle.mlflow_store import check_mlflow
 from monai_tff.errors import ConfigError, user_error_in
@@ -66,17 +64,7 @@ def tracked(runs: Any, tmp_path: Path) -> Path:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
         assert config["mlflow_uri"] is None
         path.write_text(yaml.safe_dump({**config, "mlflow_uri": ADDRESS}, sort_keys=False), encoding="utf-8")
-    (folder / "mlflow_run.json").write_text(json.dumps({"run_id": "planted-id"}), encoding="utf-8")
     return folder
-
-
-def test_an_export_does_not_know_where_the_numbers_went(tracked: Path, tmp_path: Path) -> None:
-    exported = export_run(tracked, tmp_path / "out", Details("small"), say=lambda line: None)
-    for name in ("train", "evaluate"):
-        config = yaml.safe_load((exported.folder / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
-        assert config["mlflow_uri"] is None
-    files = [path for path in exported.folder.rglob("*") if path.is_file()]
-    assert [path for path in files if b"planted" in path.read_bytes() or path.name == "mlflow_run.json"] == []
 
 
 @without_mlflow

@@ -63,6 +63,8 @@ def run(runs: Any, cohort: Any, tmp_path_factory: pytest.TempPathFactory) -> tup
         config = yaml.safe_load((folder / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
         config |= {"datalist": str(path), "dataset_dir": str(home), "packed_dir": str(home / "packed_planted")}
         config |= {"initial_weights": str(home / "earlier_planted" / "models" / "model.pt")}
+        assert config["mlflow_uri"] is None
+        config |= {"mlflow_uri": "https://ada:planted-secret@planted-server.org/mlflow"}
         (folder / "configs" / f"{name}.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     scans = [record for section in ("training", "validation") for record in content[section]]
     entry = {"phase": "finetune", "cohort": COHORT, "split": content["split"]["hash"], "scans": scans, "others": []}
@@ -90,8 +92,10 @@ def planted_elsewhere(folder: Path, content: dict[str, Any]) -> list[str]:
     (folder / "metrics.csv").open("a", encoding="utf-8").write("3,9,validation,planted_metric,0.5\n")
     (folder / "tensorboard").mkdir(exist_ok=True)
     (folder / "tensorboard" / "events.planted-host").write_bytes(b"planted-event")
+    (folder / "mlflow_run.json").write_text(json.dumps({"run_id": "planted-id"}), encoding="utf-8")
     names = ["node-planted-01", "planted-user", "planted_note", "planted-scanner", "planted-radiologist"]
     names += ["auroc_planted_site", "planted-section", "planted-student", "planted-overlap", "PLANTEDROW1"]
+    names += ["planted-secret", "planted-server", "planted-id"]
     return [*names, "planted_metric", "planted-host", "planted-event"]
 
 
@@ -122,6 +126,10 @@ def test_none_of_fifty_planted_strings_leaves(run: tuple[Path, list[str]], tmp_p
     assert "| training | 12 | 12 | 12 | 3 |" in card
     assert "The cohort is not named." in card
     assert not list(exported.folder.rglob("lineage.json"))
+    assert not list(exported.folder.rglob("mlflow_run.json"))
+    for name in ("train", "evaluate"):
+        config = yaml.safe_load((exported.folder / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
+        assert config["mlflow_uri"] is None
 
 
 def test_the_strings_of_a_run_are_known(run: tuple[Path, list[str]]) -> None:
