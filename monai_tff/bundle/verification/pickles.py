@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterable
 
 from monai_tff.bundle.verification.findings import shown
+from monai_tff.bundle.verification.sound import once_for_each_content
 from monai_tff.errors import BundleError
 
 OPCODES = frozenset(
@@ -47,6 +48,7 @@ MAX_PICKLE = 8 * 1024**2
 """Bytes of a pickle, the tensors' values not counted."""
 
 
+@once_for_each_content
 def check_pickle(content: bytes, allowed: frozenset[str] = TENSOR_GLOBALS, is_script: bool = False) -> None:
     """Refuses a pickle that does more than putting tensors, numbers and texts together.
 

@@ -88,7 +88,7 @@ def check_program(path: Path) -> None:
         check_stored(archive)
         _check_model(read_member(archive, f"{top}/{MODEL}", MAX_MODEL))
         for name in TENSORS:
-            _check_tensors(name, parse_json(read_member(archive, f"{top}/{name}", MAX_MODEL)))
+            _check_tensors(read_member(archive, f"{top}/{name}", MAX_MODEL), name)
         if f"{top}/{INPUTS}" in archive.namelist():
             with open_archive(io.BytesIO(read_member(archive, f"{top}/{INPUTS}", MAX_INPUTS))) as inputs:
                 inner = check_layout(inputs.namelist(), STATE_DICT_MEMBERS, ("data.pkl",))
@@ -128,9 +128,11 @@ def _check_texts(value: Any, key: str) -> None:
         raise BundleError(f"{MODEL} has {shown(value)} under '{key}', which no program of ours has")
 
 
-def _check_tensors(name: str, content: Any) -> None:
+@once_for_each_content
+def _check_tensors(content: bytes, name: str) -> None:
+    table = parse_json(content)
     try:
-        tensors = content["config"]
+        tensors = table["config"]
         for tensor, where in tensors.items():
             is_raw = where["use_pickle"] is False and re.fullmatch(r"(weight|tensor)_\d+", where["path_name"])
             if not is_raw or not NAME.fullmatch(tensor):

@@ -48,6 +48,19 @@ def test_checks_do_not_share_what_they_know(check: Check, seen: list[bytes]) -> 
         check(b"bad")
 
 
+def test_other_options_are_another_check() -> None:
+    @once_for_each_content
+    def refuse(content: bytes, words: frozenset[bytes], *, strict: bool = False) -> None:
+        if strict or content in words:
+            raise BundleError("bad")
+
+    refuse(b"a", frozenset([b"b"]))
+    with pytest.raises(BundleError):
+        refuse(b"a", frozenset([b"a"]))
+    with pytest.raises(BundleError):
+        refuse(b"a", frozenset([b"b"]), strict=True)
+
+
 def test_no_more_is_kept_than_the_limit(check: Check, seen: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sound, "MAX_KNOWN", 2)
     for content in (b"1", b"2", b"3", b"3", b"1"):
