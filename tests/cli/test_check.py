@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import nibabel as nib
@@ -26,18 +26,6 @@ app = typer.Typer(cls=CommandGroup)
 app.command("check")(check)
 # a second command keeps the name of the first in the command line
 app.command("nothing")(lambda: None)
-
-SCRIPT = """
-import typer
-from monai_tff.cli.app import CommandGroup
-from monai_tff.cli.check import check
-
-app = typer.Typer(cls=CommandGroup)
-app.command("check")(check)
-app.command("nothing")(lambda: None)
-if __name__ == "__main__":
-    app()
-"""
 
 
 def invoke(*arguments: object) -> Result:
@@ -145,7 +133,9 @@ def running(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the worker processes in /proc")
 @pytest.mark.parametrize(("ending", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
-def test_an_interruption_leaves_no_report_and_no_worker(folder: Path, ending: signal.Signals, code: int) -> None:
+def test_an_interruption_leaves_no_report_and_no_worker(
+    folder: Path, forked: Callable[..., BaseProcess], ending: signal.Signals, code: int
+) -> None:
     content = json.loads((folder / "datalist.json").read_text())
     for record in content["training"]:
         plain = record["image"].removesuffix(".gz")
@@ -154,19 +144,18 @@ def test_an_interruption_leaves_no_report_and_no_worker(folder: Path, ending: si
         record["image"] = plain
     content["split"]["hash"] = split_hash({section: content[section] for section in (*SECTIONS, UNLABELLED)})
     (folder / "datalist.json").write_text(json.dumps(content))
-    Path("script.py").write_text(SCRIPT)
-    arguments = ["check", str(folder / "datalist.json"), "--dataset-dir", str(folder), "--workers", "2"]
-    with subprocess.Popen([sys.executable, "script.py", *arguments], process_group=0) as process:
-        until = time.monotonic() + 60
-        while len(workers := children(process.pid)) < 3 and time.monotonic() < until:  # two, and what tracks them
-            time.sleep(0.02)
-        # Ctrl-C reaches the whole group
-        end = os.killpg if ending == signal.SIGINT else os.kill
-        end(process.pid, ending)
-        process.wait(60)
-    assert process.returncode == code
-    assert len(workers) == 3
+    process = forked("check", folder / "datalist.json", "--dataset-dir", folder, "--workers", 2)
+    assert process.pid is not None
+    until = time.monotonic() + 60
+    while len(workers := children(process.pid)) < 2 and time.monotonic() < until:
+        time.sleep(0.02)
+    # Ctrl-C reaches the whole group
+    end = os.killpg if ending == signal.SIGINT else os.kill
+    end(process.pid, ending)
+    process.join(60)
+    assert process.exitcode == code
+    assert len(workers) == 2
     while any(map(running, workers)) and time.monotonic() < until:
         time.sleep(0.02)
     assert [pid for pid in workers if running(pid)] == []
-    assert os.listdir(".") == ["script.py"]
+    assert os.listdir(".") == []

@@ -6,10 +6,9 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,23 +125,19 @@ def test_another_grid_is_a_sentence_for_each_scan(study, prepare):
 
 
 @pytest.mark.parametrize("seconds", [0.1, 2.0])
-def test_an_interruption_while_workers_start_is_one_word(study: SimpleNamespace, seconds: float) -> None:
-    arguments = ["prepare", "--layer", str(study.layer), "--workers", "2"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "monai_tff", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
+def test_an_interruption_while_workers_start_is_one_word(
+    study: SimpleNamespace, forked: Callable[..., BaseProcess], tmp_path: Path, seconds: float
+) -> None:
+    process = forked("prepare", "--layer", study.layer, "--workers", 2)
     # this line comes just before the workers
-    while "are not packed" not in process.stdout.readline():
-        assert process.poll() is None
+    while "are not packed" not in (tmp_path / "stdout").read_text():
+        assert process.is_alive()
+        time.sleep(0.01)
     time.sleep(seconds)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
+    process.join(120)
+    errors = (tmp_path / "stderr").read_text()
+    assert process.exitcode == 130
     assert "Traceback" not in errors
     assert errors.split()[-1] == "interrupted"
     for path in study.packed.rglob("*.safetensors"):
