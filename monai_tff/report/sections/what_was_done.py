@@ -15,6 +15,7 @@ from monai_tff.report.html import Child, Element, element, folded, paragraph, ta
 from monai_tff.report.material import PHASES, Material, phase_folder, read_object
 from monai_tff.report.numbers import NOTHING, count
 from monai_tff.report.page import Section, absent
+from monai_tff.report.sections.subjects_by_class import subjects_by_class
 from monai_tff.resources import shipped_path
 
 SHIPPED = {
@@ -88,7 +89,9 @@ def _splits(material: Material) -> list[Child]:
         title = "Scans and subjects of each section" + ("" if len(known) == 1 else f", {name}")
         counts = _counts(datalist, target, title)
         content.append(counts if len(known) == 1 else folded(title, counts))
-    return [*content, *_excluded(next(iter(known.values()))[1])]
+    # the splits share their subjects
+    who = subjects_by_class(datalist, target, "Who the subjects are")
+    return [*content, *([] if who is None else [who]), *_excluded(next(iter(known.values()))[1])]
 
 
 def _scheme(split: Mapping[str, Any]) -> str:
