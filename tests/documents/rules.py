@@ -109,6 +109,7 @@ ELSEWHERE = (
     Elsewhere("README.md: .* report ", "as on its page", "docs/how_to/read_a_report.md"),
     Elsewhere("(README|tutorial|run_folds).* --folds all", "several trainings", "tests/cli/test_run_folds.py"),
     Elsewhere("tff_fmri_reconstruction/docs", "as those of the other bundle", f"{END_TO_END}/test_stock_command.py"),
+    Elsewhere("README.md: .* run .*paper_hcp_sex", "the paper's recipe", f"{END_TO_END}/test_paper_recipe.py"),
     Elsewhere("README.md: .* convert ", "the same as on its page", "docs/how_to/convert_published_weights.md"),
     Elsewhere(r"convert (age|transformer).pth", "as for the first weights", "tests/cli/test_convert.py"),
     Elsewhere(
@@ -126,6 +127,11 @@ PYTHON = {"75, 93, 81, 20": "8, 10, 9, 5"}
 TOGETHER = (
     ("docs/tutorial/demo.md", "docs/tutorial/your_cohort.md", "docs/tutorial/believe_and_share.md"),
     (SHARE, "docs/how_to/verify_a_bundle.md", "docs/how_to/use_a_bundle.md"),
+    (
+        "docs/how_to/compare_with_baselines.md",
+        "docs/how_to/explain_a_prediction.md",
+        "docs/how_to/read_a_report.md",
+    ),
 )
 """Documents that are followed one after the other, in one folder."""
 
