@@ -106,7 +106,6 @@ ELSEWHERE = (
     Elsewhere("README.md: .* report ", "as on its page", "docs/how_to/read_a_report.md"),
     Elsewhere("(README|tutorial|run_folds).* --folds all", "several trainings", "tests/cli/test_run_folds.py"),
     Elsewhere("tff_fmri_reconstruction/docs", "as those of the other bundle", f"{END_TO_END}/test_stock_command.py"),
-    Elsewhere("README.md: .* run .*paper_hcp_sex", "the paper's recipe", f"{END_TO_END}/test_paper_recipe.py"),
     Elsewhere("README.md: .* convert ", "the same as on its page", "docs/how_to/convert_published_weights.md"),
     Elsewhere(r"convert (age|transformer).pth", "as for the first weights", "tests/cli/test_convert.py"),
     Elsewhere(
