@@ -61,9 +61,12 @@ class Elsewhere:
     covered_by: str
 
 
+PAPER = {"spatial_size": [8, 10, 9], "crop": "null", "trim": 0, "voxel_size": "null"}
+
 ADAPTED = (
     Adapted("monai_tff run ", added=sets(SMALL_NETWORK, SMALL_WINDOW, {"autoencoder:window_length": 1})),
     Adapted("monai_tff run ", added=sets(WITHOUT_DOWNLOAD), why="VGG-16 would be downloaded"),
+    Adapted("monai_tff run .*paper_hcp", added=sets(PAPER)),
     Adapted("monai_tff run (?!.*runs/tutorial)", added=WITHOUT, why="the tutorial runs them"),
     Adapted("monai_tff run .*runs/tutorial", added=("--without", "explain"), why="the command explain comes later"),
     Adapted("monai_tff explain ", added=("--subjects", "2", "--steps", "16", "--without-label-check")),
