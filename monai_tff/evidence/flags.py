@@ -91,7 +91,7 @@ def _covariate_sentence(target: Target, alone: CovariateAlone, follows: Followin
         given = "within the classes" if target.kind != "regression" else f"at equal {target.name}"
         numbers = f"{follows.statistic} {size}, {p_text(follows.within_p)}"
         parts.append(f"The model's score follows {called} {given} ({numbers}).")
-    return " ".join([*parts, f"What the model has learned may be {called}."])
+    return " ".join([*parts, f"What a model learns of {target.name} in this cohort may be {called}."])
 
 
 def _within_sentence(target: Target, strata: WithinStrata, p: float) -> str:
