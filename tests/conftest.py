@@ -72,16 +72,27 @@ def run_python(*arguments: str, folder: Path | None = None, timeout: float = 300
 
 
 @pytest.fixture(scope="session")
-def warm_python() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
-    """As `run_python`, but without the seconds of the imports: see `warm_python.py`."""
+def warm_python_of() -> Iterator[Callable[..., Callable[..., subprocess.CompletedProcess[str]]]]:
+    """As `run_python`, but without the seconds of the imports, for an interpreter: see `warm_python.py`."""
     spec = importlib.util.spec_from_file_location("warm_python", Path(__file__).with_name("warm_python.py"))
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    python = module.WarmPython()
-    yield python
-    python.close()
+    started: dict[str, Any] = {}
+
+    def of(python: Path | str = sys.executable) -> Callable[..., subprocess.CompletedProcess[str]]:
+        return started.setdefault(str(python), module.WarmPython(python))
+
+    yield of
+    for python in started.values():
+        python.close()
+
+
+@pytest.fixture(scope="session")
+def warm_python(warm_python_of: Callable[..., Any]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The same for this interpreter."""
+    return warm_python_of()
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,14 @@ PRELOADED = ("monai.bundle", "monai_tff.bundle", "monai_tff.inferers", "tensorbo
 
 
 class WarmPython:
-    """The client: one server process, made at the first call."""
+    """The client: one server process, made at the first call, in the environment of that call.
 
-    def __init__(self) -> None:
+    Args:
+        python: the interpreter, this one by default.
+    """
+
+    def __init__(self, python: Path | str = sys.executable) -> None:
+        self._python = str(python)
         self._server: subprocess.Popen[str] | None = None
 
     def __call__(
@@ -35,15 +40,17 @@ class WarmPython:
         timeout: float = 300,
     ) -> subprocess.CompletedProcess[str]:
         """Runs `-m MODULE ...`, `-c CODE ...` or `SCRIPT ...`; nothing is raised for a non-zero exit code."""
+        variables = dict(os.environ if environment is None else environment)
         if self._server is None:
-            command = [sys.executable, __file__]
-            self._server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            command = [self._python, __file__]
+            self._server = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables
+            )
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         words = [str(argument) for argument in arguments]
         with tempfile.TemporaryDirectory() as outputs:
             files = [str(Path(outputs) / name) for name in ("stdout", "stderr")]
-            variables = dict(os.environ if environment is None else environment)
             call = {"arguments": words, "folder": str(folder or Path.cwd()), "files": files, "variables": variables}
             self._server.stdin.write(json.dumps(call) + "\n")
             self._server.stdin.flush()

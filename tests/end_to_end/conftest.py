@@ -27,27 +27,32 @@ def test_scans(cohort: SimpleNamespace) -> list[Path]:
 
 
 @pytest.fixture
-def stranger(tmp_path: Path, warm_python: Callable[..., Any]) -> Callable[..., subprocess.CompletedProcess[str]]:
+def stranger(tmp_path: Path, warm_python_of: Callable[..., Any]) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs a Python in an empty folder with a new home: stranger(*arguments, python=..., folder=..., NAME=value).
 
-    Without a Python it is this one, warm: with a clean environment, but what it imports was imported before.
+    It is warm, with a clean environment, but what it imports was imported before; `cold=True` and options of the
+    interpreter start one for the call.
     """
 
     def run(
-        *arguments: object, python: Path | str | None = None, folder: Path | None = None, **variables: str
+        *arguments: object,
+        python: Path | str = sys.executable,
+        folder: Path | None = None,
+        cold: bool = False,
+        **variables: str,
     ) -> subprocess.CompletedProcess[str]:
         home, work = tmp_path / "home", folder or tmp_path / "work"
         home.mkdir(exist_ok=True)
         work.mkdir(exist_ok=True)
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= {"HOME": str(home), "PYTHONNOUSERSITE": "1", **variables}
-        command = [str(python or "python"), *(str(argument) for argument in arguments)]
-        if python is None:
-            done = warm_python(*arguments, folder=work, environment=environment)
-        else:
+        command = [str(python), *(str(argument) for argument in arguments)]
+        if cold or (command[1].startswith("-") and command[1] not in ("-m", "-c")):
             done = subprocess.run(
                 command, cwd=work, env=environment, capture_output=True, text=True, timeout=300, check=False
             )
+        else:
+            done = warm_python_of(python)(*arguments, folder=work, environment=environment)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,11 +34,11 @@ def test_pushed_and_downloaded(
         variables = {"HF_ENDPOINT": address, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
         places = ["--repo", REPO, "--name", bundle.name, "--bundle_dir", tmp_path / "pushed", "--version", "1.2.0"]
         # not `python -m monai.bundle`: MONAI 1.6.1 offers the function without the command
-        stranger("-m", "fire", "monai.bundle", "push_to_hf_hub", *places, python=sys.executable, **variables)
+        stranger("-m", "fire", "monai.bundle", "push_to_hf_hub", *places, cold=True, **variables)
         # without --version, MONAI asks the hub for the tags, and for the commit of the newest one
         found = ["--name", bundle.name, "--repo", REPO, "--bundle_dir", tmp_path / "got"]
         download = ("-m", "monai.bundle", "download", "--source", "huggingface_hub", *found)
-        stranger(*download, python=sys.executable, **variables)
+        stranger(*download, cold=True, **variables)
         with pytest.raises(HTTPError, match="401"):  # the stand-in does ask for the token
             urlopen(f"{address}/api/models/{REPO}")
     folder = tmp_path / "got" / bundle.name

@@ -176,7 +176,7 @@ def test_the_first_of_two_processes_writes(
     tmp_path: Path,
 ) -> None:
     run_dir = tmp_path / "together" / "finetune"
-    stranger(*TORCHRUN, *STOCK, *training(run_dir, "multi_gpu_train.yaml"), python=with_mlflow)
+    stranger(*TORCHRUN, *STOCK, *training(run_dir, "multi_gpu_train.yaml"), python=with_mlflow, cold=True)
     (run,) = held()
     assert_holds_the_run(run, run_dir, epochs=2)
 
