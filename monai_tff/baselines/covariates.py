@@ -15,16 +15,13 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from monai_tff.baselines.sections import Section
-from monai_tff.bundle.baseline_folders import COVARIATES
+from monai_tff.bundle.baseline_folders import COVARIATES, SAME_NUMBER
 from monai_tff.contract import Target
 from monai_tff.data.records import Record
 
-NUMBERS = ("age", "motion")
+NUMBERS = tuple(SAME_NUMBER)
 LEAST_KNOWN = 0.5
 """Share of the training subjects for whom a covariate must be known."""
-
-ONE_YEAR = 1.0
-"""Ages that lie closer, by rounding or by the date they were taken at, say the same."""
 
 NOT_KNOWN = "not known"
 
@@ -102,7 +99,7 @@ def _reason(name: str, values: pd.Series, training: Section, target: Target) -> 
 def _says_the_target(name: str, values: pd.Series, truth: NDArray[np.float64], target: Target) -> bool:
     if target.kind == "regression":
         # an age in another unit or a motion of another kind is not recognised: the caller reads which are used
-        return name in NUMBERS and bool(np.allclose(values, truth, rtol=0, atol=ONE_YEAR if name == "age" else 1e-6))
+        return name in SAME_NUMBER and bool(np.allclose(values, truth, rtol=0, atol=SAME_NUMBER[name]))
     if name in NUMBERS:
         return False
     labels = [target.class_names[int(index)].casefold() for index in truth]

@@ -6,7 +6,7 @@ import dataclasses
 
 import pandas as pd
 
-from monai_tff.bundle.baseline_folders import COVARIATES
+from monai_tff.bundle.baseline_folders import COVARIATES, SAME_NUMBER
 from monai_tff.contract import Target
 from monai_tff.evidence.numbers import chance, is_repeated, main_statistic, metric_units
 from monai_tff.evidence.study import Evaluation, Study
@@ -19,9 +19,6 @@ BETTER = 0.05
 
 LEAST_KNOWN = 0.5
 """Share of the test units that a covariate must be known of."""
-
-SAME_NUMBER = {"age": 1.0, "motion": 1e-6}
-"""Differences up to which a number says the same as the target, as for `monai_tff.baselines`."""
 
 
 @dataclasses.dataclass(frozen=True)
